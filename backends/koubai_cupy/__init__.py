@@ -1,0 +1,81 @@
+"""CuPy on NVIDIA GPUs."""
+
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from koubai.backend import Backend
+from koubai.typing import Array, Namespace
+
+__all__ = ["CupyBackend"]
+
+
+class CupyBackend(Backend):
+    """The GPUs that the CUDA driver shows, named by their numbers."""
+
+    name: ClassVar[str] = "cupy"
+    library: ClassVar[str] = "cupy"
+    install: ClassVar[str] = (
+        'pip install "koubai[cuda13]" (CUDA 13) or pip install "koubai[cuda12]" (CUDA 12)'
+    )
+    remedy: ClassVar[str] = (
+        "CuPy needs an NVIDIA GPU and its driver: see whether nvidia-smi finds both, and "
+        "whether CuPy's package is of the driver's CUDA version. Without a GPU, use "
+        'koubai.device("cpu").'
+    )
+
+    @property
+    def xp(self) -> Namespace:
+        """The namespace of array-api-compat for CuPy, which has none of its own."""
+        import array_api_compat.cupy  # noqa: PLC0415
+
+        return cast(Namespace, array_api_compat.cupy)
+
+    def devices(self) -> tuple[str, ...]:
+        """Name the GPUs ``0``, ``1``, ..."""
+        import cupy  # noqa: PLC0415
+
+        return tuple(str(number) for number in range(cupy.cuda.runtime.getDeviceCount()))
+
+    def gpus(self) -> tuple[str, ...]:
+        """Every device is a GPU."""
+        return self.devices()
+
+    def native_device(self, device: str) -> Any:
+        """Give CuPy's own Device; creation functions run within it."""
+        import cupy  # noqa: PLC0415
+
+        return cupy.cuda.Device(int(device))
+
+    def device_of(self, array: Array) -> str:
+        """Give the number of the GPU on which an array lies."""
+        return str(array.device.id)  # type: ignore[attr-defined]
+
+    def owns(self, array: object) -> bool:
+        """Tell whether an array is CuPy's."""
+        import cupy  # noqa: PLC0415
+
+        return isinstance(array, cupy.ndarray)
+
+    def dtypes(self, device: str) -> tuple[str, ...]:
+        """CUDA has half precision too."""
+        del device
+        return ("float32", "float64", "float16")
+
+    def from_numpy(self, host: npt.NDArray[Any], device: str) -> Array:
+        """Copy a host array to a GPU."""
+        import cupy  # noqa: PLC0415
+
+        with self.native_device(device):
+            return cast(Array, cupy.asarray(host))
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Copy an array to the host."""
+        import cupy  # noqa: PLC0415
+
+        return np.asarray(cupy.asnumpy(array))
+
+    def synchronize(self, device: str) -> None:
+        """Wait for the GPU."""
+        self.native_device(device).synchronize()

@@ -1,0 +1,95 @@
+"""PyTorch's tensors, on the CPU and on GPUs; its autograd is not used."""
+
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+
+from koubai.backend import Backend
+from koubai.typing import Array, Namespace
+
+__all__ = ["TorchBackend"]
+
+
+class TorchBackend(Backend):
+    """PyTorch with the device names of PyTorch: ``cpu``, ``cuda:0``, ``mps``."""
+
+    name: ClassVar[str] = "torch"
+    library: ClassVar[str] = "torch"
+    install: ClassVar[str] = 'pip install "koubai[torch]"'
+
+    @property
+    def xp(self) -> Namespace:
+        """The namespace of array-api-compat for PyTorch."""
+        import array_api_compat.torch  # noqa: PLC0415
+
+        return cast(Namespace, array_api_compat.torch)
+
+    def devices(self) -> tuple[str, ...]:
+        """Name the CPU and the GPUs that PyTorch finds."""
+        import torch  # noqa: PLC0415
+
+        cuda = tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
+        mps = ("mps",) if torch.backends.mps.is_available() else ()
+        return ("cpu", *cuda, *mps)
+
+    def gpus(self) -> tuple[str, ...]:
+        """Name the CUDA devices."""
+        return tuple(name for name in self.devices() if name.startswith("cuda"))
+
+    def resolve(self, device: str) -> str:
+        """Read ``cuda`` as the first GPU and ``cpu:0`` as the CPU."""
+        return {"": "cpu", "cpu:0": "cpu", "cuda": "cuda:0", "mps:0": "mps"}.get(device, device)
+
+    def explain(self, device: str) -> str:
+        """Tell a build without CUDA from a machine without a GPU."""
+        import torch  # noqa: PLC0415
+
+        if device.startswith("cuda") and torch.version.cuda is None:
+            return (
+                f"torch:{device}: PyTorch {torch.__version__} is a build without CUDA. Install "
+                "one with it (https://pytorch.org/get-started/locally/), or use torch:cpu."
+            )
+        if device.startswith("cuda") and not torch.cuda.is_available():
+            return (
+                f"torch:{device}: PyTorch {torch.__version__} is built for CUDA "
+                f"{torch.version.cuda}, but finds no working GPU. See whether nvidia-smi finds "
+                "one, or use torch:cpu."
+            )
+        return super().explain(device)
+
+    def native_device(self, device: str) -> Any:
+        """Give a ``torch.device``."""
+        import torch  # noqa: PLC0415
+
+        return torch.device(device)
+
+    def owns(self, array: object) -> bool:
+        """Tell whether an array is a tensor."""
+        import torch  # noqa: PLC0415
+
+        return isinstance(array, torch.Tensor)
+
+    def dtypes(self, device: str) -> tuple[str, ...]:
+        """Apple's GPUs have no float64."""
+        half = ("float16",)
+        return ("float32", *half) if device == "mps" else ("float32", "float64", *half)
+
+    def from_numpy(self, host: npt.NDArray[Any], device: str) -> Array:
+        """Copy a host array into a new tensor."""
+        import torch  # noqa: PLC0415
+
+        return cast(Array, torch.tensor(host, device=device))
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Copy a tensor to the host."""
+        return np.array(cast(Any, array).detach().cpu().numpy())
+
+    def synchronize(self, device: str) -> None:
+        """Wait for the GPU; the CPU has nothing to wait for."""
+        import torch  # noqa: PLC0415
+
+        if device.startswith("cuda"):
+            torch.cuda.synchronize(device)
+        elif device == "mps":
+            torch.mps.synchronize()

@@ -1,0 +1,133 @@
+"""Which namespace do these arrays share? The one question that every layer asks."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any, cast
+
+import array_api_compat
+import numpy as np
+
+from koubai.errors import MixedArraysError, NotAnArrayError
+from koubai.typing import Array, Namespace
+
+__all__ = ["NUMPY", "array_namespace", "describe", "native_device", "shared_namespace"]
+
+# NumPy itself follows the standard from 2.1 on; importing array_api_compat.numpy takes longer
+# than importing NumPy.
+NUMPY = cast(
+    Namespace,
+    np if hasattr(np, "astype") else importlib.import_module("array_api_compat.numpy"),
+)
+_NUMBERS = frozenset({bool, int, float, complex})
+
+
+def array_namespace(**arrays: object) -> Namespace:
+    """
+    Give the namespace that the arrays share, or explain why they share none.
+
+    The arrays are given by keyword, so that an error can name them. Python numbers
+    are passed over: they belong to every namespace.
+
+    Parameters
+    ----------
+    **arrays
+        Arrays of any library that follows the Array API standard.
+
+    Returns
+    -------
+    Namespace
+        The functions of the library, as array-api-compat presents them.
+
+    Raises
+    ------
+    MixedArraysError
+        If two arrays are of different libraries or on different devices.
+    NotAnArrayError
+        If something is no array, or nothing is one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> xp = array_namespace(x=np.asarray([1.0, 2.0]), y=3)
+    >>> float(xp.sum(np.asarray([1.0, 2.0])))
+    3.0
+    """
+    return shared_namespace("array_namespace", arrays)
+
+
+def shared_namespace(owner: str, arrays: Mapping[str, object]) -> Namespace:
+    """Do the work of `array_namespace` for ``owner``, whom an error names first."""
+    for array in arrays.values():
+        if type(array) is not np.ndarray:
+            return _prove_shared(owner, arrays)
+    return NUMPY
+
+
+def native_device(array: Array) -> Any:
+    """
+    Give the device of an array as its own library writes it.
+
+    None for an array that has none to tell, such as one that JAX is tracing; None
+    is also what creation functions take for "wherever it is usual".
+    """
+    return array_api_compat.device(array)
+
+
+def describe(array: object) -> str:
+    """Tell of an array in a few words: library, type, dtype, shape and device."""
+    kind = type(array)
+    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
+    if not hasattr(array, "dtype"):
+        return name.removeprefix("builtins.")
+    shape = tuple(getattr(array, "shape", ()))
+    place = native_device(cast(Array, array))
+    return f"{name} of {array.dtype} {shape}" + ("" if place is None else f" on {place}")
+
+
+def _prove_shared(owner: str, arrays: Mapping[str, object]) -> Namespace:
+    found: dict[str, tuple[Namespace, Any]] = {}
+    for name, array in arrays.items():
+        if type(array) in _NUMBERS:
+            continue
+        try:
+            xp = _namespace_of(array)
+        except TypeError as error:
+            raise _not_an_array(owner, name, array) from error
+        found[name] = (xp, native_device(cast(Array, array)))
+    if not found:
+        name, array = next(iter(arrays.items()))
+        raise _not_an_array(owner, name, array)
+    spaces = {id(xp) for xp, _ in found.values()}
+    places = {place for _, place in found.values() if place is not None}
+    if len(spaces) > 1 or len(places) > 1:
+        raise _mixed(owner, {name: arrays[name] for name in found})
+    return next(iter(found.values()))[0]
+
+
+def _namespace_of(array: object) -> Namespace:
+    if isinstance(array, (np.ndarray, np.generic)):
+        return NUMPY
+    return cast(Namespace, array_api_compat.array_namespace(array))
+
+
+def _not_an_array(owner: str, name: str, found: object) -> NotAnArrayError:
+    return NotAnArrayError(
+        f"{owner}: {name} is {describe(found)}, but an array is wanted. "
+        f"koubai.asarray({name}) makes one."
+    )
+
+
+def _mixed(owner: str, arrays: Mapping[str, object]) -> MixedArraysError:
+    from koubai.backend import device_of  # noqa: PLC0415  (the registry is needed here only)
+
+    names = list(arrays)
+    lines = "".join(f"\n  {name}: {describe(array)}" for name, array in arrays.items())
+    home = device_of(arrays[names[-1]])
+    wanted = f'"{home}"' if home else "..."
+    return MixedArraysError(
+        f"{owner}: {', '.join(names[:-1])} and {names[-1]} must be arrays of one library on one "
+        f"device, and koubai moves nothing by itself. Found:{lines}\n"
+        f"To bring {names[0]} to the device of {names[-1]}: "
+        f"{names[0]} = koubai.asarray({names[0]}, device={wanted}); "
+        "a whole network moves with network.to(device)."
+    )

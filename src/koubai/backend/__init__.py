@@ -1,0 +1,33 @@
+"""Backends and devices: the contract, the registry, and selection by a string."""
+
+from koubai.backend.contract import Backend
+from koubai.backend.device import Device
+from koubai.backend.registry import registry
+from koubai.backend.selection import (
+    DeviceStatus,
+    asarray,
+    device,
+    device_of,
+    devices,
+    get_backend,
+    get_default_device,
+    register_backend,
+    set_default_device,
+    to_numpy,
+)
+
+__all__ = [
+    "Backend",
+    "Device",
+    "DeviceStatus",
+    "asarray",
+    "device",
+    "device_of",
+    "devices",
+    "get_backend",
+    "get_default_device",
+    "register_backend",
+    "registry",
+    "set_default_device",
+    "to_numpy",
+]

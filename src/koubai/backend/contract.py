@@ -1,0 +1,122 @@
+"""The contract: what a backend plug-in tells koubai about one array library."""
+
+import importlib
+from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
+
+import numpy as np
+import numpy.typing as npt
+
+from koubai.arrays import array_namespace, native_device
+from koubai.typing import Array, Namespace
+
+__all__ = ["Backend"]
+
+
+class Backend(ABC):
+    """
+    One array library and its devices; knows nothing of layers.
+
+    A plug-in subclasses it, says `name`, `library`, `install` and `xp`, and overrides
+    whatever differs in its library from the defaults, which follow the Array API
+    standard for a library with one device. It is announced by an entry point of the
+    group ``koubai.backends`` or by `koubai.register_backend`, and proved by
+    ``pytest --pyargs koubai.testing.conformance --backend NAME``.
+
+    Devices are named by strings: the part after the colon in ``torch:cuda:0``. The
+    empty string names the one device of a library that has only one.
+    """
+
+    name: ClassVar[str]
+    """The word that selects the backend; lower-case letters, digits and underscores."""
+
+    library: ClassVar[str]
+    """The module that the backend imports, such as ``torch``."""
+
+    install: ClassVar[str]
+    """The line that installs the library, such as ``pip install "koubai[torch]"``."""
+
+    remedy: ClassVar[str] = ""
+    """What to do when the library is there but no device works."""
+
+    float64_switch: ClassVar[str] = ""
+    """How float64 is switched on, in a library that has it switched off."""
+
+    @property
+    @abstractmethod
+    def xp(self) -> Namespace:
+        """The library's namespace; imports the library, and lets an ImportError pass."""
+
+    def version(self) -> str:
+        """Give the version of the library."""
+        return str(getattr(importlib.import_module(self.library), "__version__", "unknown"))
+
+    def devices(self) -> tuple[str, ...]:
+        """Name the devices that the library reports, its default first."""
+        return ("",)
+
+    def gpus(self) -> tuple[str, ...]:
+        """Name the devices that ``koubai.device("cuda")`` may choose."""
+        return ()
+
+    def resolve(self, device: str) -> str:
+        """
+        Turn what a user wrote after the colon into one of the names of `devices`.
+
+        A name that is not there is given back as it is. The empty string is the
+        default device.
+        """
+        return device or self.devices()[0]
+
+    def explain(self, device: str) -> str:
+        """Say why ``device`` is not among `devices`, and what would mend it."""
+        names = ", ".join(f"{self.name}:{name}" if name else self.name for name in self.devices())
+        return f"{self.name} has no device {device!r}; it has {names}."
+
+    def native_device(self, device: str) -> Any:
+        """Give the object that the library itself takes as ``device=``."""
+        return next(
+            known for known in self._info().devices() if device in {"", _plain(known)}
+        )
+
+    def device_of(self, array: Array) -> str:
+        """Name the device on which an array of this library lies."""
+        return "" if self.devices() == ("",) else _plain(native_device(array))
+
+    def owns(self, array: object) -> bool:
+        """Tell whether an array is of this library. Called only once it is imported."""
+        return array_namespace(array=array) is self.xp
+
+    def dtypes(self, device: str) -> tuple[str, ...]:
+        """Name the real floating-point dtypes that work on a device."""
+        del device
+        return ("float32", "float64")
+
+    def from_numpy(self, host: npt.NDArray[Any], device: str) -> Array:
+        """Make a new array on a device with the values and dtype of a host array."""
+        dtype = getattr(self.xp, host.dtype.name)
+        return self.xp.asarray(host, dtype=dtype, device=self.native_device(device), copy=True)
+
+    def to_numpy(self, array: Array) -> npt.NDArray[Any]:
+        """Copy an array of this library to the host."""
+        return np.array(array)
+
+    def synchronize(self, device: str) -> None:
+        """Wait until all the work handed to a device is done."""
+        del device
+
+    def float64(self) -> AbstractContextManager[object]:
+        """Give a context in which float64 works, for a library that switches it off."""
+        return nullcontext()
+
+    def read_only(self, array: Array) -> Array:
+        """Give a view that refuses to be written to, where the library has such a thing."""
+        return array
+
+    def _info(self) -> Any:
+        return self.xp.__array_namespace_info__()
+
+
+def _plain(native: object) -> str:
+    return str(native)

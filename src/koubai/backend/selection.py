@@ -1,0 +1,426 @@
+"""Selecting a device by a string: the grammar, the precedence, and what works here."""
+
+import os
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from koubai.arrays import describe
+from koubai.backend.contract import Backend
+from koubai.backend.device import Device, active_device
+from koubai.backend.registry import BUILT_IN, registry
+from koubai.errors import (
+    BackendError,
+    BackendNotInstalledError,
+    DeviceNotAvailableError,
+    DeviceSpecError,
+    KoubaiError,
+    NotAnArrayError,
+)
+from koubai.typing import Array
+
+__all__ = [
+    "DeviceStatus",
+    "asarray",
+    "device",
+    "device_of",
+    "devices",
+    "get_backend",
+    "get_default_device",
+    "register_backend",
+    "set_default_device",
+    "to_numpy",
+]
+
+_GPU_ORDER = ("cupy", "torch", "jax")
+_proved: dict[tuple[Backend, str], Device] = {}
+_default: Device | None = None
+
+
+@dataclass(frozen=True)
+class DeviceStatus:
+    """
+    What is known of one device, or of a backend that has none to show.
+
+    Attributes
+    ----------
+    device : str
+        The string that selects it, such as ``torch:cpu``.
+    state : str
+        ``works``, ``not installed``, ``no usable device`` or ``broken``.
+    version : str
+        The version of the array library; empty when it is not there.
+    reason : str
+        Why it does not work, and the line that mends it; empty when it works.
+    """
+
+    device: str
+    state: str
+    version: str = ""
+    reason: str = ""
+
+    @property
+    def works(self) -> bool:
+        """Whether a matrix product ran on the device."""
+        return self.state == "works"
+
+
+def device(spec: str | Device) -> Device:
+    """
+    Select a device by a string, after proving that it works.
+
+    Parameters
+    ----------
+    spec
+        ``backend`` or ``backend:device``, such as ``numpy``, ``cupy:1``,
+        ``torch:cuda:0``, ``jax:cpu``. Short forms: ``cpu`` is NumPy; ``cuda``,
+        ``cuda:1`` and ``gpu`` are the first backend with a working GPU (cupy, torch,
+        jax, then plug-ins by name); ``auto`` is ``gpu`` where one works, else ``cpu``.
+        A Device is given back as it is.
+
+    Returns
+    -------
+    Device
+        The device; usable in ``with``.
+
+    Raises
+    ------
+    DeviceSpecError
+        If the string names no device.
+    UnknownBackendError, BackendNotInstalledError, BackendError
+        If there is no such backend, or its library is missing or broken.
+    DeviceNotAvailableError
+        If the library is there but the device is not, or does not work.
+
+    Examples
+    --------
+    >>> import koubai
+    >>> with koubai.device("cpu"):
+    ...     x = koubai.asarray([[1.0, -0.5]])
+    """
+    if isinstance(spec, Device):
+        return spec
+    if not isinstance(spec, str) or not spec.strip():
+        raise DeviceSpecError(
+            f"{spec!r} names no device. A device is a string such as 'cpu', 'cuda', 'cupy:0' or "
+            "'torch:cuda:0'; koubai.devices() lists those that work here."
+        )
+    name, _, rest = spec.strip().partition(":")
+    if name == "auto" and not rest:
+        return _first_gpu(0) or device("cpu")
+    if name in {"cuda", "gpu"}:
+        return _gpu(spec, rest)
+    if name == "cpu":
+        if rest:
+            raise DeviceSpecError(
+                f"{spec!r}: 'cpu' is NumPy, which has one device, and it is not numbered. "
+                "Write 'cpu'."
+            )
+        name = "numpy"
+    return _prove(registry.get(name), rest)
+
+
+def get_default_device() -> Device:
+    """
+    Give the device on which arrays are created when none is named.
+
+    In this order: the innermost ``with koubai.device(...)``, then
+    `set_default_device`, then the environment variable ``KOUBAI_DEVICE``, then ``cpu``.
+
+    Returns
+    -------
+    Device
+        The default device.
+    """
+    if selected := active_device() or _default:
+        return selected
+    spec = os.environ.get("KOUBAI_DEVICE")
+    if spec is None:
+        return device("cpu")
+    try:
+        return device(spec)
+    except KoubaiError as error:
+        error.add_note(f"The device came from the environment variable KOUBAI_DEVICE={spec!r}.")
+        raise
+
+
+def set_default_device(spec: str | Device | None) -> None:
+    """
+    Set the device on which arrays are created, for the whole process.
+
+    Parameters
+    ----------
+    spec
+        A device as in `koubai.device`; None takes the setting back.
+    """
+    global _default  # noqa: PLW0603  (a ContextVar loses its value between notebook cells)
+    _default = None if spec is None else device(spec)
+
+
+def devices() -> "DeviceTable":
+    """
+    Tell of every device: which work here, and why each other one does not.
+
+    Every backend is loaded and a small matrix product runs on each of its devices,
+    so the first call takes as long as importing the installed array libraries.
+
+    Returns
+    -------
+    DeviceTable
+        A list of `DeviceStatus` that prints as a table.
+    """
+    table = DeviceTable(DeviceStatus(p.name, "broken", "", p.reason) for p in registry.problems())
+    for name in reversed(registry.names()):
+        table[:0] = backend_status(name)
+    return table
+
+
+class DeviceTable(list[DeviceStatus]):
+    """A list of `DeviceStatus` that prints as a table."""
+
+    def __repr__(self) -> str:
+        width = max((len(status.device) for status in self), default=0)
+        return "\n".join(
+            f"{status.device:<{width}}  {status.state:<16}  {status.reason}".rstrip()
+            for status in self
+        )
+
+
+def backend_status(name: str) -> list[DeviceStatus]:
+    """Tell of the devices of one backend; never raises."""
+    try:
+        backend = registry.get(name)
+    except BackendNotInstalledError as error:
+        return [DeviceStatus(name, "not installed", "", str(error))]
+    except BackendError as error:
+        return [DeviceStatus(name, "broken", "", str(error))]
+    try:
+        version, names = backend.version(), backend.devices()
+    except Exception as error:  # noqa: BLE001  (whatever a driver or a plug-in may raise)
+        return [DeviceStatus(name, "no usable device", "", _no_device(backend, "", error))]
+    if not names:
+        return [DeviceStatus(name, "no usable device", version, backend.explain(""))]
+    return [_device_status(backend, version, each) for each in names]
+
+
+def asarray(
+    obj: object,
+    *,
+    device: str | Device | None = None,
+    dtype: str | None = None,
+    copy: bool | None = None,
+) -> Array:
+    """
+    Make an array on a device, or bring one there.
+
+    Parameters
+    ----------
+    obj
+        Python numbers, nested lists of them, or an array of any backend.
+    device
+        A device as in `koubai.device`. By default Python numbers and NumPy arrays go
+        to the default device, and an array of another library stays where it is.
+    dtype
+        The name of a dtype. By default an array keeps its own, and Python floats
+        become float32.
+    copy
+        True for a copy in any case; by default only where one is needed. An array
+        that comes from another library is always copied.
+
+    Returns
+    -------
+    Array
+        An array of the device's library.
+
+    Raises
+    ------
+    NotAnArrayError
+        If ``obj`` holds something else than numbers.
+    DTypeError
+        If the device does not have the dtype.
+
+    Examples
+    --------
+    >>> import koubai
+    >>> koubai.asarray([[1.0, 2.0]], device="cpu")
+    array([[1., 2.]], dtype=float32)
+    """
+    if device is not None:
+        place = _select(device)
+    else:
+        home = device_of(obj)
+        place = get_default_device() if home is None or home.backend.name == "numpy" else home
+    return place.asarray(obj, dtype=dtype, copy=copy)
+
+
+def to_numpy(array: Array) -> npt.NDArray[np.generic]:
+    """
+    Bring an array to the host as a NumPy array: the only way back, always explicit.
+
+    Parameters
+    ----------
+    array
+        An array of any backend.
+
+    Returns
+    -------
+    numpy.ndarray
+        The values, with the same dtype. A NumPy array is given back as it is; any
+        other is copied.
+
+    Raises
+    ------
+    NotAnArrayError
+        If it is no array of a backend.
+    """
+    owned = registry.owned(array)
+    if owned is None:
+        raise NotAnArrayError(f"to_numpy: {describe(array)} is no array of any backend.")
+    backend, array = owned
+    return backend.to_numpy(array)
+
+
+def device_of(array: object) -> Device | None:
+    """Find the device on which an array lies; None if it belongs to no backend."""
+    owned = registry.owned(array)
+    if owned is None:
+        return None
+    backend, known = owned
+    return Device(backend, backend.device_of(known))
+
+
+def get_backend(name: str) -> Backend:
+    """
+    Load a backend by name.
+
+    Parameters
+    ----------
+    name
+        The name of the backend, without a device: ``numpy``, ``cupy``, ``torch``, ...
+
+    Returns
+    -------
+    Backend
+        The backend, its library imported. Whether it has a working device is not
+        looked at; `koubai.device` does that.
+
+    Raises
+    ------
+    UnknownBackendError, BackendNotInstalledError, BackendError
+        If there is none of that name, or its library is missing or broken.
+    """
+    return registry.get(name)
+
+
+def register_backend(backend: type[Backend]) -> type[Backend]:
+    """
+    Add a backend class by hand, as in a notebook; usable as a decorator.
+
+    Parameters
+    ----------
+    backend
+        A subclass of `koubai.backend.Backend`. One that was registered before under
+        the same name gives way, so that a notebook cell can be run again.
+
+    Returns
+    -------
+    type[Backend]
+        The class itself.
+
+    Raises
+    ------
+    BackendError
+        If it is no backend class, its name is no name, or an installed backend has it.
+    """
+    registry.register(backend)
+    return backend
+
+
+_select = device  # `asarray` has a parameter of that name
+
+
+def _gpu(spec: str, rest: str) -> Device:
+    if rest and not rest.isdecimal():
+        raise DeviceSpecError(f"{spec!r}: after 'cuda:' comes a number, as in 'cuda:1'.")
+    if found := _first_gpu(int(rest or 0)):
+        return found
+    reasons = "".join(
+        f"\n  {status.device}: {status.reason or 'works, but has no GPU ' + (rest or '0')}"
+        for name in _gpu_backends()
+        for status in _gpu_status(name)
+    )
+    raise DeviceNotAvailableError(f"{spec!r}: no backend has such a working GPU here.{reasons}")
+
+
+def _gpu_backends() -> list[str]:
+    plug_ins = [name for name in registry.names() if name not in BUILT_IN]
+    return [*_GPU_ORDER, *plug_ins]
+
+
+def _gpu_status(name: str) -> list[DeviceStatus]:
+    statuses = backend_status(name)
+    if any(status.works for status in statuses):
+        backend = registry.get(name)
+        return [DeviceStatus(name, "no usable device", "", backend.explain(backend.resolve("cuda")))]
+    return statuses
+
+
+def _first_gpu(number: int) -> Device | None:
+    for name in _gpu_backends():
+        try:
+            backend = registry.get(name)
+            gpus = backend.gpus()
+            if gpus:
+                return _prove(backend, gpus[number])
+        except (KoubaiError, IndexError):
+            continue
+    return None
+
+
+def _prove(backend: Backend, rest: str) -> Device:
+    try:
+        names = backend.devices()
+        name = backend.resolve(rest) if names else rest
+    except Exception as error:
+        raise DeviceNotAvailableError(_no_device(backend, rest, error)) from error
+    if name not in names:
+        raise DeviceNotAvailableError(backend.explain(name))
+    found = Device(backend, name)
+    if (backend, name) not in _proved:
+        _run_matrix_product(found)
+        _proved[backend, name] = found
+    return _proved[backend, name]
+
+
+def _run_matrix_product(place: Device) -> None:
+    try:
+        x = place.backend.from_numpy(np.asarray([[1, 2], [3, 4]], np.float32), place.name)
+        product = x @ x
+        place.synchronize()
+        values = place.backend.to_numpy(product)
+    except Exception as error:
+        raise DeviceNotAvailableError(_no_device(place.backend, place.name, error)) from error
+    if values.tolist() != [[7, 10], [15, 22]]:
+        raise DeviceNotAvailableError(
+            f"{place}: a matrix product gave {values.tolist()} instead of [[7, 10], [15, 22]]. "
+            "The device or its driver is not to be trusted."
+        )
+
+
+def _device_status(backend: Backend, version: str, name: str) -> DeviceStatus:
+    spec = str(Device(backend, name))
+    try:
+        _prove(backend, name)
+    except KoubaiError as error:
+        return DeviceStatus(spec, "no usable device", version, str(error))
+    return DeviceStatus(spec, "works", version)
+
+
+def _no_device(backend: Backend, device: str, error: Exception) -> str:
+    spec = f"{backend.name}:{device}" if device else backend.name
+    first_line = str(error).strip().partition("\n")[0]
+    return (
+        f"{spec}: {backend.library} is installed, but no device works: "
+        f"{type(error).__name__}: {first_line}. {backend.remedy}"
+    )
