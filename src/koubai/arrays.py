@@ -10,7 +10,14 @@ import numpy as np
 from koubai.errors import MixedArraysError, NotAnArrayError
 from koubai.typing import Array, Namespace
 
-__all__ = ["NUMPY", "array_namespace", "describe", "native_device", "shared_namespace"]
+__all__ = [
+    "NUMPY",
+    "array_namespace",
+    "describe",
+    "dtype_name",
+    "native_device",
+    "shared_namespace",
+]
 
 # NumPy itself follows the standard from 2.1 on; importing array_api_compat.numpy takes longer
 # than importing NumPy.
@@ -73,15 +80,22 @@ def native_device(array: Array) -> Any:
     return array_api_compat.device(array)
 
 
+def dtype_name(array: Array) -> str:
+    """Give the name of an array's dtype, without the library that some write before it."""
+    return str(array.dtype).rpartition(".")[2]
+
+
 def describe(array: object) -> str:
     """Tell of an array in a few words: library, type, dtype, shape and device."""
     kind = type(array)
-    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}"
-    if not hasattr(array, "dtype"):
-        return name.removeprefix("builtins.")
-    shape = tuple(getattr(array, "shape", ()))
-    place = native_device(cast(Array, array))
-    return f"{name} of {array.dtype} {shape}" + ("" if place is None else f" on {place}")
+    name = f"{kind.__module__.partition('.')[0]}.{kind.__qualname__}".removeprefix("builtins.")
+    known = cast(Array, array)
+    try:
+        text = f"{name} of {dtype_name(known)} {tuple(known.shape)}"
+        place = native_device(known)
+    except (AttributeError, TypeError):  # no array after all
+        return name
+    return text if place is None else f"{text} on {place}"
 
 
 def _prove_shared(owner: str, arrays: Mapping[str, object]) -> Namespace:

@@ -6,7 +6,7 @@ Every function works on a whole batch; a vector is one sample.
 
 from math import prod
 
-from koubai.arrays import array_namespace, native_device, shared_namespace
+from koubai.arrays import array_namespace, dtype_name, native_device, shared_namespace
 from koubai.errors import DTypeError, ShapeError
 from koubai.typing import Array, Shape
 
@@ -19,6 +19,7 @@ __all__ = [
     "one_hot",
     "relu",
     "relu_grad",
+    "require_labels",
     "sigmoid",
     "sigmoid_grad",
     "softmax",
@@ -239,7 +240,9 @@ def mean_squared_error(y: Array, t: Array) -> Array:
     Array, shape ()
         sum((y - t)^2) / (2 N).
     """
-    return sum_squared_error(y, t) / count_samples("mean_squared_error", y.shape[: 1 if y.ndim > 1 else 0])
+    return sum_squared_error(y, t) / count_samples(
+        "mean_squared_error", y.shape[: 1 if y.ndim > 1 else 0]
+    )
 
 
 def cross_entropy_error(y: Array, t: Array) -> Array:
@@ -327,23 +330,47 @@ def one_hot(t: Array, like: Array, owner: str = "one_hot") -> Array:
            [1., 0., 0.]])
     """
     xp = shared_namespace(owner, {"t": t, "y": like})
+    require_labels(owner, t, like.shape)
     if t.shape == like.shape:
         return t if t.dtype == like.dtype else xp.astype(t, like.dtype)
-    if t.shape != like.shape[:-1]:
-        raise ShapeError(
-            f"{owner}: labels of shape {t.shape} do not go with outputs of shape {like.shape}. "
-            f"Wanted are class indices of shape {like.shape[:-1]} or one-hot rows of shape "
-            f"{like.shape}."
-        )
-    if not xp.isdtype(t.dtype, "integral"):
-        raise DTypeError(
-            f"{owner}: class indices must be integers, but t is {t.dtype}. "
-            'koubai.asarray(t, dtype="int64") makes them so.'
-        )
     classes = xp.arange(like.shape[-1], device=native_device(t))
     rows = xp.astype(xp.expand_dims(t, axis=-1) == classes, like.dtype)
     known = xp.any(rows > 0, axis=-1, keepdims=True)
     return xp.where(known, rows, float("nan"))
+
+
+def require_labels(owner: str, t: Array, shape: Shape) -> None:
+    """
+    See that labels have a shape and a dtype of labels; their values are not read.
+
+    Parameters
+    ----------
+    owner : str
+        Whom an error names.
+    t : Array
+        Labels.
+    shape : tuple of int
+        The shape (..., C) of the scores or probabilities that they go with.
+
+    Raises
+    ------
+    ShapeError
+        If t has neither this shape nor this shape without its last axis.
+    DTypeError
+        If class indices are not integers.
+    """
+    xp = shared_namespace(owner, {"t": t})
+    if t.shape not in {shape, shape[:-1]}:
+        rows, indices = tuple(shape), tuple(shape[:-1])
+        raise ShapeError(
+            f"{owner}: labels t of shape {tuple(t.shape)} do not go with outputs of shape {rows}. "
+            f"Wanted are class indices of shape {indices} or one-hot rows of shape {rows}."
+        )
+    if t.shape != shape and not xp.isdtype(t.dtype, "integral"):
+        raise DTypeError(
+            f"{owner}: class indices must be integers, but t is {dtype_name(t)}. "
+            'koubai.asarray(t, dtype="int64") makes them so, where they are whole numbers.'
+        )
 
 
 def sum_to_shape(x: Array, shape: Shape) -> Array:
@@ -404,12 +431,13 @@ def count_samples(owner: str, batch: Shape) -> int:
     """
     n = prod(batch)
     if n == 0:
-        raise ShapeError(f"{owner}: the batch is empty, and the mean over no samples has no value.")
+        raise ShapeError(f"{owner}: the batch is empty, and a mean over no samples has no value.")
     return n
 
 
 def _require_same_shape(owner: str, y: Array, t: Array) -> None:
     if y.shape != t.shape:
         raise ShapeError(
-            f"{owner}: t has the shape {t.shape}, but y has {y.shape}; they must be the same."
+            f"{owner}: t has the shape {tuple(t.shape)}, but y has {tuple(y.shape)}; "
+            "they must be the same."
         )

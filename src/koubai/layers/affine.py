@@ -58,7 +58,8 @@ class Affine(Layer):
         self.require_floating(xp, "W", W)
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ShapeError(
-                f"Affine: W has the shape {W.shape} and b {b.shape}, but (D, M) and (M,) are wanted."
+                f"Affine: W has the shape {tuple(W.shape)} and b {tuple(b.shape)}; "
+                "(D, M) and (M,) are wanted."
             )
         self.W = W
         self.b = b
@@ -120,7 +121,7 @@ class Affine(Layer):
         n, sample = (shape[0], shape[1:]) if len(shape) > 1 else (1, shape)
         if not shape or prod(sample) != self.W.shape[0]:
             raise ShapeError(
-                f"Affine: x has the shape {shape}, but W {self.W.shape} wants "
+                f"Affine: x has the shape {tuple(shape)}, but W {tuple(self.W.shape)} wants "
                 f"{self.W.shape[0]} elements a sample: shape (N, {self.W.shape[0]})."
             )
         return n, self.W.shape[0]

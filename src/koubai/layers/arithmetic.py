@@ -2,7 +2,7 @@
 
 from koubai.functions import sum_to_shape
 from koubai.layers.base import Layer
-from koubai.typing import Array, Shape, Value
+from koubai.typing import Shape, Value
 
 __all__ = ["AddLayer", "MulLayer"]
 
@@ -62,7 +62,9 @@ class MulLayer(Layer):
         """
         self.require_shared(dout=dout, x=self.x, y=self.y)
         self.require_shape("dout", dout, self.shape)
-        return _unbroadcast(dout * self.y, _shape(self.x)), _unbroadcast(dout * self.x, _shape(self.y))
+        dx = _unbroadcast(dout * self.y, _shape(self.x))
+        dy = _unbroadcast(dout * self.x, _shape(self.y))
+        return dx, dy
 
 
 class AddLayer(Layer):

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, Never
 
-from koubai.arrays import shared_namespace
+from koubai.arrays import dtype_name, shared_namespace
 from koubai.errors import DTypeError, NotForwardedError, ShapeError
 from koubai.typing import Array, Namespace, Shape, Value
 
@@ -26,8 +26,8 @@ class Layer:
     parameters: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
-        shapes = (getattr(self, name).shape for name in self.parameters[:1])
-        return f"{type(self).__name__}({', '.join(str(size) for shape in shapes for size in shape)})"
+        shapes = [getattr(self, name).shape for name in self.parameters[:1]]
+        return f"{type(self).__name__}({', '.join(str(size) for size in sum(shapes, ()))})"
 
     if not TYPE_CHECKING:
 
@@ -88,22 +88,23 @@ class Layer:
         return xp
 
     def require_shared(self, **values: Value) -> None:
-        """Raise a MixedArraysError that names this layer unless numbers and arrays go together."""
+        """Raise a MixedArraysError that names this layer unless the values go together."""
         if not all(type(value) in (int, float) for value in values.values()):
             shared_namespace(type(self).__name__, values)
 
     def require_shape(self, name: str, value: Value, shape: Shape) -> None:
         """Raise a ShapeError that names this layer unless the value has the shape."""
-        found = getattr(value, "shape", ())
+        found = tuple(getattr(value, "shape", ()))
         if found != shape:
             raise ShapeError(
-                f"{type(self).__name__}: {name} has the shape {found}, but {shape} is wanted."
+                f"{type(self).__name__}: {name} has the shape {found}, "
+                f"but {tuple(shape)} is wanted."
             )
 
     def require_floating(self, xp: Namespace, name: str, array: Array) -> None:
         """Raise a DTypeError that names this layer unless the dtype is floating point."""
         if not xp.isdtype(array.dtype, "real floating"):
             raise DTypeError(
-                f"{type(self).__name__}: {name} is {array.dtype}, but floating point is wanted. "
-                f'koubai.asarray({name}, dtype="float32") makes it so.'
+                f"{type(self).__name__}: {name} is {dtype_name(array)}, but floating point is "
+                f'wanted. koubai.asarray({name}, dtype="float32") makes it so.'
             )

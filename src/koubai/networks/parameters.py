@@ -1,0 +1,103 @@
+"""Live views of the parameters and gradients of a network, by the book's names."""
+
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Protocol
+
+from koubai.errors import ShapeError
+from koubai.typing import Array
+
+__all__ = ["ChainLayer", "GradientView", "ParameterView", "locate"]
+
+
+class ChainLayer(Protocol):
+    """
+    What a network asks of its layers: one array in, one array out, both ways.
+
+    A layer that learns names its parameters in ``parameters``, as `Layer` tells.
+    """
+
+    def forward(self, x: Array, /) -> Array:
+        """Give the output."""
+
+    def backward(self, dout: Array, /) -> Array:
+        """Give the gradient of the input."""
+
+
+def locate(layers: Mapping[str, ChainLayer]) -> dict[str, tuple[ChainLayer, str]]:
+    """
+    Find the parameters of layers: ``W1`` is the W of the first layer that learns.
+
+    Parameters
+    ----------
+    layers : mapping of str to layer
+        Layers in their order.
+
+    Returns
+    -------
+    dict of str to (layer, str)
+        For every parameter the layer that owns it and the name of the attribute.
+    """
+    found = {}
+    number = 0
+    for layer in layers.values():
+        names = getattr(layer, "parameters", ())
+        number += bool(names)
+        for name in names:
+            found[f"{name}{number}"] = (layer, name)
+    return found
+
+
+class GradientView(Mapping[str, Array]):
+    """
+    The gradients of a network as its layers hold them after ``backward``.
+
+    Parameters
+    ----------
+    layers : mapping of str to layer
+        The layers of the network.
+    """
+
+    prefix: ClassVar[str] = "d"
+
+    def __init__(self, layers: Mapping[str, ChainLayer]) -> None:
+        self._places = locate(layers)
+
+    def __getitem__(self, key: str) -> Array:
+        layer, name = self._places[key]
+        array: Array = getattr(layer, self.prefix + name)
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(self)})"
+
+
+class ParameterView(GradientView):
+    """
+    The parameters of a network; to assign to one changes the layer that owns it.
+
+    ``params["W1"] -= lr * grads["W1"]`` trains in place where arrays can be written,
+    and puts a new array in the layer where they cannot.
+
+    Parameters
+    ----------
+    layers : mapping of str to layer
+        The layers of the network.
+    """
+
+    prefix: ClassVar[str] = ""
+
+    def __setitem__(self, key: str, value: Array) -> None:
+        layer, name = self._places[key]
+        wanted = getattr(layer, name).shape
+        if getattr(value, "shape", ()) != wanted:
+            raise ShapeError(
+                f'params["{key}"] is of shape {tuple(wanted)}; what was assigned to it is of shape '
+                f"{tuple(getattr(value, 'shape', ()))}."
+            )
+        setattr(layer, name, value)

@@ -1,0 +1,18 @@
+"""Fixtures of koubai's own tests: shorter names for those of the plug-in."""
+
+import os
+
+import pytest
+
+# A second CPU device shows an array that was made in the wrong place. JAX reads this once.
+os.environ.setdefault("XLA_FLAGS", "--xla_force_host_platform_device_count=2")
+
+
+@pytest.fixture
+def device(koubai_device):
+    return koubai_device
+
+
+@pytest.fixture
+def dtype(koubai_dtype):
+    return koubai_dtype
