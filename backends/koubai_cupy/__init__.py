@@ -22,7 +22,8 @@ class CupyBackend(Backend):
     remedy: ClassVar[str] = (
         "CuPy needs an NVIDIA GPU and its driver: see whether nvidia-smi finds both, and "
         "whether CuPy's package is of the driver's CUDA version. Without a GPU, use "
-        'koubai.device("cpu").'
+        'koubai.device("cpu"). CuPy computes on its current GPU: for another than the first, '
+        "cupy.cuda.Device(1).use() goes before."
     )
 
     @property

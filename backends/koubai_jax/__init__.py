@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from koubai.backend import Backend
+from koubai.errors import MixedArraysError
 from koubai.typing import Array, Namespace
 
 __all__ = ["JaxBackend"]
@@ -20,7 +21,7 @@ class JaxBackend(Backend):
     install: ClassVar[str] = 'pip install "koubai[jax]" (with a GPU: pip install "jax[cuda13]")'
 
     float64_switch: ClassVar[str] = (
-        "JAX has float64 switched off. To switch it on for the whole process, before any array "
+        "JAX has 64-bit dtypes switched off. To switch them on for the process, before any array "
         'is made: jax.config.update("jax_enable_x64", True), or JAX_ENABLE_X64=1.'
     )
 
@@ -41,10 +42,11 @@ class JaxBackend(Backend):
 
     def resolve(self, device: str) -> str:
         """Read ``gpu`` and ``cuda`` as the first GPU, and ``cpu:0`` as the CPU."""
-        platform, _, number = device.replace("cuda", "gpu").partition(":")
-        if not platform:
+        if not device:
             return self.devices()[0]
-        return platform if platform == "cpu" and number in {"", "0"} else f"{platform}:{number or 0}"
+        platform, _, number = device.replace("cuda", "gpu").partition(":")
+        name = f"{platform}:{number or 0}"
+        return "cpu" if name == "cpu:0" else name
 
     def explain(self, device: str) -> str:
         """Say which platforms JAX sees, and how it comes to see a GPU."""
@@ -57,8 +59,13 @@ class JaxBackend(Backend):
 
     def device_of(self, array: Array) -> str:
         """Name the device of an array that lies on one."""
-        (native,) = cast(Any, array).devices()
-        return _name(native)
+        natives = cast(Any, array).devices()
+        if len(natives) > 1:
+            raise MixedArraysError(
+                f"This jax.Array lies on {len(natives)} devices, and koubai works on one. "
+                "jax.device_put(array, jax.devices()[0]) brings it to one."
+            )
+        return _name(*natives)
 
     def owns(self, array: object) -> bool:
         """Tell whether an array is JAX's, and not one that it is tracing."""
@@ -68,17 +75,19 @@ class JaxBackend(Backend):
 
     def dtypes(self, device: str) -> tuple[str, ...]:
         """Float64 is there only where JAX's switch ``jax_enable_x64`` is on."""
-        import jax  # noqa: PLC0415
-
         del device
-        return ("float32", *(("float64",) if jax.config.jax_enable_x64 else ()), "float16")
+        return ("float32", "float64", "float16") if _has_64_bits() else ("float32", "float16")
+
+    def integers(self, device: str) -> tuple[str, ...]:
+        """Those of 64 bits are there only where the same switch is on."""
+        known = super().integers(device)
+        return known if _has_64_bits() else tuple(name for name in known if "64" not in name)
 
     def from_numpy(self, host: npt.NDArray[Any], device: str) -> Array:
         """Copy a host array to a device."""
         import jax  # noqa: PLC0415
 
-        dtype = jax.dtypes.canonicalize_dtype(host.dtype)
-        copied = np.array(host, dtype=dtype)  # JAX may use the host's memory as it is
+        copied = np.array(host)  # JAX may use the host's memory as it is
         return cast(Array, jax.device_put(copied, self.native_device(device)))
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
@@ -102,6 +111,12 @@ class JaxBackend(Backend):
 
         found = [*jax.devices(), *jax.devices("cpu")]
         return {_name(native): native for native in found}
+
+
+def _has_64_bits() -> bool:
+    import jax  # noqa: PLC0415
+
+    return bool(cast(Any, jax.config).jax_enable_x64)
 
 
 def _name(native: Any) -> str:

@@ -30,8 +30,8 @@ class NumpyBackend(Backend):
         return "cpu"
 
     def owns(self, array: object) -> bool:
-        """Tell whether an array, or a scalar as NumPy's reductions give, is NumPy's."""
-        return isinstance(array, (np.ndarray, np.generic))
+        """Tell whether it is NumPy's: an array of numbers, or a scalar as reductions give."""
+        return isinstance(array, (np.ndarray, np.generic)) and array.dtype.kind in "biufc"
 
     def dtypes(self, device: str) -> tuple[str, ...]:
         """NumPy has half precision too."""

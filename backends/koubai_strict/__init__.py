@@ -42,6 +42,11 @@ class StrictBackend(Backend):
         native = self.native_device(device)
         return tuple(self._info().dtypes(device=native, kind="real floating"))
 
+    def integers(self, device: str) -> tuple[str, ...]:
+        """One of the devices has none of 64 bits."""
+        native = self.native_device(device)
+        return tuple(self._info().dtypes(device=native, kind="integral"))
+
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Copy an array to the host; only the CPU device shows its values."""
         native = cast(Any, array)

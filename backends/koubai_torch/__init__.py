@@ -5,7 +5,9 @@ from typing import Any, ClassVar, cast
 import numpy as np
 import numpy.typing as npt
 
+from koubai.arrays import dtype_name
 from koubai.backend import Backend
+from koubai.errors import DTypeError
 from koubai.typing import Array, Namespace
 
 __all__ = ["TorchBackend"]
@@ -64,6 +66,10 @@ class TorchBackend(Backend):
 
         return torch.device(device)
 
+    def device_of(self, array: Array) -> str:
+        """Name the device of a tensor."""
+        return self.resolve(super().device_of(array))
+
     def owns(self, array: object) -> bool:
         """Tell whether an array is a tensor."""
         import torch  # noqa: PLC0415
@@ -79,11 +85,18 @@ class TorchBackend(Backend):
         """Copy a host array into a new tensor."""
         import torch  # noqa: PLC0415
 
-        return cast(Array, torch.tensor(host, device=device))
+        # torch.tensor refuses negative strides; this copy has none.
+        return cast(Array, torch.from_numpy(np.array(host, order="C")).to(device))
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Copy a tensor to the host."""
-        return np.array(cast(Any, array).detach().cpu().numpy())
+        try:
+            return np.array(cast(Any, array).numpy(force=True))
+        except TypeError as error:
+            raise DTypeError(
+                f"NumPy has no {dtype_name(array)}. Change the dtype first: "
+                'koubai.asarray(x, dtype="float32").'
+            ) from error
 
     def synchronize(self, device: str) -> None:
         """Wait for the GPU; the CPU has nothing to wait for."""

@@ -1,8 +1,8 @@
 """Backends and devices: the contract, the registry, and selection by a string."""
 
 from koubai.backend.contract import Backend
-from koubai.backend.device import Device
-from koubai.backend.registry import registry
+from koubai.backend.place import Device
+from koubai.backend.plugins import registry
 from koubai.backend.selection import (
     DeviceStatus,
     asarray,

@@ -3,15 +3,18 @@
 import importlib
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from koubai.arrays import array_namespace, native_device
+from koubai.errors import NotAnArrayError
 from koubai.typing import Array, Namespace
 
-__all__ = ["Backend"]
+__all__ = ["INTEGERS", "Backend"]
+
+INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
 
 
 class Backend(ABC):
@@ -37,8 +40,10 @@ class Backend(ABC):
     install: ClassVar[str]
     """The line that installs the library, such as ``pip install "koubai[torch]"``."""
 
-    remedy: ClassVar[str] = ""
-    """What to do when the library is there but no device works."""
+    remedy: ClassVar[str] = (
+        'koubai.device("cpu") always works, and koubai.devices() tells what else does.'
+    )
+    """What to do when the library is there but a device does not work."""
 
     float64_switch: ClassVar[str] = ""
     """How float64 is switched on, in a library that has it switched off."""
@@ -71,27 +76,37 @@ class Backend(ABC):
 
     def explain(self, device: str) -> str:
         """Say why ``device`` is not among `devices`, and what would mend it."""
-        names = ", ".join(f"{self.name}:{name}" if name else self.name for name in self.devices())
-        return f"{self.name} has no device {device!r}; it has {names}."
+        known = [f"{self.name}:{name}" if name else self.name for name in self.devices()]
+        if not known:
+            return f"{self.name}: {self.library} is installed, but sees no device. {self.remedy}"
+        wanted = f"{self.name}:{device}" if device else self.name
+        return f"There is no device {wanted!r} here. Write {' or '.join(known)}."
 
     def native_device(self, device: str) -> Any:
         """Give the object that the library itself takes as ``device=``."""
-        return next(
-            known for known in self._info().devices() if device in {"", _plain(known)}
-        )
+        known = self._info().devices()
+        return known[0] if not device else {str(native): native for native in known}[device]
 
     def device_of(self, array: Array) -> str:
         """Name the device on which an array of this library lies."""
-        return "" if self.devices() == ("",) else _plain(native_device(array))
+        return "" if self.devices() == ("",) else str(native_device(array))
 
     def owns(self, array: object) -> bool:
         """Tell whether an array is of this library. Called only once it is imported."""
-        return array_namespace(array=array) is self.xp
+        try:
+            return array_namespace(array=array) is self.xp
+        except NotAnArrayError:
+            return False
 
     def dtypes(self, device: str) -> tuple[str, ...]:
         """Name the real floating-point dtypes that work on a device."""
         del device
         return ("float32", "float64")
+
+    def integers(self, device: str) -> tuple[str, ...]:
+        """Name the integer dtypes that work on a device."""
+        del device
+        return INTEGERS
 
     def from_numpy(self, host: npt.NDArray[Any], device: str) -> Array:
         """Make a new array on a device with the values and dtype of a host array."""
@@ -115,8 +130,4 @@ class Backend(ABC):
         return array
 
     def _info(self) -> Any:
-        return self.xp.__array_namespace_info__()
-
-
-def _plain(native: object) -> str:
-    return str(native)
+        return cast(Any, self.xp).__array_namespace_info__()

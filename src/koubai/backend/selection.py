@@ -8,10 +8,9 @@ import numpy.typing as npt
 
 from koubai.arrays import describe
 from koubai.backend.contract import Backend
-from koubai.backend.device import Device, active_device
-from koubai.backend.registry import BUILT_IN, registry
+from koubai.backend.place import Device, active_device
+from koubai.backend.plugins import BUILT_IN, registry
 from koubai.errors import (
-    BackendError,
     BackendNotInstalledError,
     DeviceNotAvailableError,
     DeviceSpecError,
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 _GPU_ORDER = ("cupy", "torch", "jax")
-_proved: dict[tuple[Backend, str], Device] = {}
+_proved: set[Device] = set()
 _default: Device | None = None
 
 
@@ -64,6 +63,17 @@ class DeviceStatus:
     def works(self) -> bool:
         """Whether a matrix product ran on the device."""
         return self.state == "works"
+
+
+class DeviceTable(list[DeviceStatus]):
+    """A list of `DeviceStatus` that prints as a table."""
+
+    def __repr__(self) -> str:
+        width = max((len(status.device) for status in self), default=0)
+        return "\n".join(
+            f"{status.device:<{width}}  {status.state:<16}  {status.reason or status.version}"
+            for status in self
+        )
 
 
 def device(spec: str | Device) -> Device:
@@ -101,24 +111,18 @@ def device(spec: str | Device) -> Device:
     """
     if isinstance(spec, Device):
         return spec
-    if not isinstance(spec, str) or not spec.strip():
-        raise DeviceSpecError(
-            f"{spec!r} names no device. A device is a string such as 'cpu', 'cuda', 'cupy:0' or "
-            "'torch:cuda:0'; koubai.devices() lists those that work here."
-        )
-    name, _, rest = spec.strip().partition(":")
-    if name == "auto" and not rest:
-        return _first_gpu(0) or device("cpu")
+    text = _read(spec)
+    name, _, rest = text.partition(":")
     if name in {"cuda", "gpu"}:
-        return _gpu(spec, rest)
-    if name == "cpu":
-        if rest:
-            raise DeviceSpecError(
-                f"{spec!r}: 'cpu' is NumPy, which has one device, and it is not numbered. "
-                "Write 'cpu'."
-            )
-        name = "numpy"
-    return _prove(registry.get(name), rest)
+        return _gpu(text, rest)
+    if name in {"auto", "cpu"} and rest:
+        raise DeviceSpecError(f"{spec!r}: {name!r} takes no number. Write {name!r}.")
+    if name == "auto":
+        try:
+            return _gpu(text, "")
+        except DeviceNotAvailableError:
+            name = "cpu"
+    return _prove(registry.get("numpy" if name == "cpu" else name), rest)
 
 
 def get_default_device() -> Device:
@@ -135,8 +139,8 @@ def get_default_device() -> Device:
     """
     if selected := active_device() or _default:
         return selected
-    spec = os.environ.get("KOUBAI_DEVICE")
-    if spec is None:
+    spec = os.environ.get("KOUBAI_DEVICE", "").strip()
+    if not spec:
         return device("cpu")
     try:
         return device(spec)
@@ -158,7 +162,7 @@ def set_default_device(spec: str | Device | None) -> None:
     _default = None if spec is None else device(spec)
 
 
-def devices() -> "DeviceTable":
+def devices() -> DeviceTable:
     """
     Tell of every device: which work here, and why each other one does not.
 
@@ -170,21 +174,10 @@ def devices() -> "DeviceTable":
     DeviceTable
         A list of `DeviceStatus` that prints as a table.
     """
-    table = DeviceTable(DeviceStatus(p.name, "broken", "", p.reason) for p in registry.problems())
-    for name in reversed(registry.names()):
-        table[:0] = backend_status(name)
+    table = DeviceTable(each for name in registry.names() for each in backend_status(name))
+    broken = (DeviceStatus(p.name, "broken", "", p.reason) for p in registry.problems())
+    table += [status for status in broken if status not in table]
     return table
-
-
-class DeviceTable(list[DeviceStatus]):
-    """A list of `DeviceStatus` that prints as a table."""
-
-    def __repr__(self) -> str:
-        width = max((len(status.device) for status in self), default=0)
-        return "\n".join(
-            f"{status.device:<{width}}  {status.state:<16}  {status.reason}".rstrip()
-            for status in self
-        )
 
 
 def backend_status(name: str) -> list[DeviceStatus]:
@@ -193,14 +186,14 @@ def backend_status(name: str) -> list[DeviceStatus]:
         backend = registry.get(name)
     except BackendNotInstalledError as error:
         return [DeviceStatus(name, "not installed", "", str(error))]
-    except BackendError as error:
+    except KoubaiError as error:
         return [DeviceStatus(name, "broken", "", str(error))]
+    version = ""
     try:
-        version, names = backend.version(), backend.devices()
+        version = backend.version()
+        names = backend.devices() or ("",)
     except Exception as error:  # noqa: BLE001  (whatever a driver or a plug-in may raise)
-        return [DeviceStatus(name, "no usable device", "", _no_device(backend, "", error))]
-    if not names:
-        return [DeviceStatus(name, "no usable device", version, backend.explain(""))]
+        return [DeviceStatus(name, "no usable device", version, _failure(backend, "", error))]
     return [_device_status(backend, version, each) for each in names]
 
 
@@ -209,7 +202,7 @@ def asarray(
     *,
     device: str | Device | None = None,
     dtype: str | None = None,
-    copy: bool | None = None,
+    copy: bool = False,
 ) -> Array:
     """
     Make an array on a device, or bring one there.
@@ -223,7 +216,8 @@ def asarray(
         to the default device, and an array of another library stays where it is.
     dtype
         The name of a dtype. By default an array keeps its own, and Python floats
-        become float32.
+        become float32. Only int64 becomes int32, and uint64 uint32, on a device without
+        them, if every value fits.
     copy
         True for a copy in any case; by default only where one is needed. An array
         that comes from another library is always copied.
@@ -276,7 +270,10 @@ def to_numpy(array: Array) -> npt.NDArray[np.generic]:
     """
     owned = registry.owned(array)
     if owned is None:
-        raise NotAnArrayError(f"to_numpy: {describe(array)} is no array of any backend.")
+        raise NotAnArrayError(
+            f"to_numpy: {describe(array)} is no array of a known backend. "
+            "koubai.asarray(...) makes one of numbers; `python -m koubai` lists the backends."
+        )
     backend, array = owned
     return backend.to_numpy(array)
 
@@ -340,71 +337,82 @@ def register_backend(backend: type[Backend]) -> type[Backend]:
 _select = device  # `asarray` has a parameter of that name
 
 
-def _gpu(spec: str, rest: str) -> Device:
-    if rest and not rest.isdecimal():
-        raise DeviceSpecError(f"{spec!r}: after 'cuda:' comes a number, as in 'cuda:1'.")
-    if found := _first_gpu(int(rest or 0)):
-        return found
-    reasons = "".join(
-        f"\n  {status.device}: {status.reason or 'works, but has no GPU ' + (rest or '0')}"
-        for name in _gpu_backends()
-        for status in _gpu_status(name)
+def _read(spec: object) -> str:
+    if isinstance(spec, str) and spec.strip():
+        return spec.strip()
+    raise DeviceSpecError(
+        f"{spec!r} names no device. A device is a string such as 'cpu', 'cuda', 'cupy:0' or "
+        "'torch:cuda:0'; koubai.devices() lists those that work here."
     )
-    raise DeviceNotAvailableError(f"{spec!r}: no backend has such a working GPU here.{reasons}")
+
+
+def _gpu(spec: str, number: str) -> Device:
+    if number and not number.isdecimal():
+        raise DeviceSpecError(f"{spec!r}: what follows the colon is a number, as in 'cuda:1'.")
+    reasons = []
+    for name in _gpu_backends():
+        try:
+            return _nth_gpu(registry.get(name), int(number or 0))
+        except KoubaiError as error:
+            reasons.append(f"\n  {error}")
+    raise DeviceNotAvailableError(
+        f"{spec!r}: no backend has such a working GPU here.{''.join(reasons)}\n"
+        "Without a GPU, koubai.device('cpu') works; 'auto' takes a GPU only where there is one."
+    )
 
 
 def _gpu_backends() -> list[str]:
-    plug_ins = [name for name in registry.names() if name not in BUILT_IN]
-    return [*_GPU_ORDER, *plug_ins]
+    names = registry.names()
+    plug_ins = [name for name in names if name not in BUILT_IN]
+    return [name for name in _GPU_ORDER if name in names] + plug_ins
 
 
-def _gpu_status(name: str) -> list[DeviceStatus]:
-    statuses = backend_status(name)
-    if any(status.works for status in statuses):
-        backend = registry.get(name)
-        return [DeviceStatus(name, "no usable device", "", backend.explain(backend.resolve("cuda")))]
-    return statuses
-
-
-def _first_gpu(number: int) -> Device | None:
-    for name in _gpu_backends():
-        try:
-            backend = registry.get(name)
-            gpus = backend.gpus()
-            if gpus:
-                return _prove(backend, gpus[number])
-        except (KoubaiError, IndexError):
-            continue
-    return None
+def _nth_gpu(backend: Backend, number: int) -> Device:
+    try:
+        gpus = backend.gpus()
+        if number < len(gpus):
+            return _prove(backend, gpus[number])
+        reason = backend.explain(backend.resolve("cuda"))
+        if gpus:
+            reason = f"{backend.name} has no GPU {number}; it has {', '.join(gpus)}."
+    except KoubaiError:
+        raise
+    except Exception as error:
+        raise DeviceNotAvailableError(_failure(backend, "", error)) from error
+    raise DeviceNotAvailableError(reason)
 
 
 def _prove(backend: Backend, rest: str) -> Device:
     try:
         names = backend.devices()
         name = backend.resolve(rest) if names else rest
+        missing = "" if name in names else backend.explain(name)
+        place = Device(backend, name)
+        if not missing and place not in _proved:
+            _run_matrix_product(place)
+            _proved.add(place)
+    except KoubaiError:
+        raise
     except Exception as error:
-        raise DeviceNotAvailableError(_no_device(backend, rest, error)) from error
-    if name not in names:
-        raise DeviceNotAvailableError(backend.explain(name))
-    found = Device(backend, name)
-    if (backend, name) not in _proved:
-        _run_matrix_product(found)
-        _proved[backend, name] = found
-    return _proved[backend, name]
+        raise DeviceNotAvailableError(_failure(backend, rest, error)) from error
+    if missing:
+        raise DeviceNotAvailableError(missing)
+    return place
 
 
 def _run_matrix_product(place: Device) -> None:
-    try:
-        x = place.backend.from_numpy(np.asarray([[1, 2], [3, 4]], np.float32), place.name)
-        product = x @ x
-        place.synchronize()
-        values = place.backend.to_numpy(product)
-    except Exception as error:
-        raise DeviceNotAvailableError(_no_device(place.backend, place.name, error)) from error
-    if values.tolist() != [[7, 10], [15, 22]]:
+    x = place.backend.from_numpy(np.asarray([[1, 2], [3, 4]], np.float32), place.name)
+    product = x @ x
+    place.synchronize()
+    found = place.backend.to_numpy(product).tolist()
+    if found != [[7, 10], [15, 22]]:
         raise DeviceNotAvailableError(
-            f"{place}: a matrix product gave {values.tolist()} instead of [[7, 10], [15, 22]]. "
-            "The device or its driver is not to be trusted."
+            f"{place}: a matrix product gave {found} instead of [[7, 10], [15, 22]]. The device "
+            f"or its driver is not to be trusted. {place.backend.remedy}"
+        )
+    if (landed := place.backend.device_of(product)) != place.name:
+        raise DeviceNotAvailableError(
+            f"{place}: a matrix product of its arrays landed on {Device(place.backend, landed)}."
         )
 
 
@@ -417,10 +425,10 @@ def _device_status(backend: Backend, version: str, name: str) -> DeviceStatus:
     return DeviceStatus(spec, "works", version)
 
 
-def _no_device(backend: Backend, device: str, error: Exception) -> str:
+def _failure(backend: Backend, device: str, error: Exception) -> str:
     spec = f"{backend.name}:{device}" if device else backend.name
     first_line = str(error).strip().partition("\n")[0]
     return (
-        f"{spec}: {backend.library} is installed, but no device works: "
+        f"{spec}: {backend.library} is installed, but this device does not work: "
         f"{type(error).__name__}: {first_line}. {backend.remedy}"
     )

@@ -1,0 +1,123 @@
+"""What the benchmarks share: peers in processes of their own, quartiles, facts, the record."""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Self
+
+_REST = 0.1  # seconds in which the thread pool of the last peer goes to sleep
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_LIBRARIES = ("koubai", "numpy", "array-api-compat", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
+
+
+class Peer:
+    """A contestant in a process of its own, which answers each question with a line of JSON."""
+
+    def __init__(self, name: str, arguments: Iterable[str], threads: int | None = None) -> None:
+        self.name = name
+        limits = dict.fromkeys(_THREADS, str(threads)) if threads else {}
+        self._process = subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | limits,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.stdin.close()  # the end of the questions ends the peer
+        self._process.wait()
+
+    def ask(self, question: dict) -> dict:
+        """Ask, and wait for the answer; meanwhile every other peer sleeps."""
+        time.sleep(_REST)
+        self._process.stdin.write(json.dumps(question) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit(f"{self.name}: the peer ended with status {self._process.wait()}.")
+        return json.loads(answer)
+
+
+def options(description: str, rounds: int) -> argparse.ArgumentParser:
+    """Give the options that every benchmark takes."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--rounds", type=int, default=rounds, help="how often each is timed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="record the figures there")
+    return parser
+
+
+def answer_with(function) -> None:
+    """Be a peer: answer every question on standard input with what the function makes of it."""
+    for line in sys.stdin:
+        print(json.dumps(function(**json.loads(line))), flush=True)
+
+
+def quartiles(values: list[float], digits: int = 4) -> dict:
+    """Give the median and the quartiles around it, to a few digits."""
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    named = {"median": middle, "q1": low, "q3": high}
+    return {name: float(f"{value:.{digits}g}") for name, value in named.items()}
+
+
+def ratio(values: list[float], base: list[float]) -> float:
+    """Give the median over the rounds of a ratio; the rounds' noise is common to both."""
+    return round(statistics.median(v / b for v, b in zip(values, base, strict=True)), 3)
+
+
+def facts() -> dict:
+    """Tell of the machine and the libraries, and the day."""
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        "cpu": _cpu(),
+        "cores": _cores(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "libraries": {name: version for name in _LIBRARIES if (version := _version(name))},
+    }
+
+
+def headline(told: Mapping) -> str:
+    """Put the facts into one line."""
+    libraries = ", ".join(f"{name} {version}" for name, version in told["libraries"].items())
+    place = f"{told['cpu']}, {told['cores']} cores, {told['system']}"
+    return f"{told['date']}; {place}; Python {told['python']}; {libraries}"
+
+
+def record(path: Path, benchmark: str, found: Mapping) -> None:
+    """Write what a benchmark found into a JSON file, beside what others have put there."""
+    known = json.loads(path.read_text()) if path.exists() else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(known | {benchmark: found}, indent=2) + "\n")
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    described = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
+    return described.get("model name", platform.machine())
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,138 @@
+"""The cases on which every layer is proved, on every backend: plain ones and treacherous ones."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from koubai.backend import Device
+from koubai.layers import (
+    AddLayer,
+    Affine,
+    IdentityWithLoss,
+    Layer,
+    MulLayer,
+    Relu,
+    Sigmoid,
+    SoftmaxWithLoss,
+    Tanh,
+)
+from koubai.networks import Network, TwoLayerNet
+from koubai.networks.parameters import ChainLayer
+
+__all__ = ["CASES", "Case"]
+
+Build = Callable[[Callable[[Any], Any]], tuple[Layer | Network, tuple[object, ...]]]
+
+
+@dataclass(frozen=True)
+class Case:
+    """
+    A layer or network, and a point at which its gradients are proved.
+
+    Attributes
+    ----------
+    name : str
+        What the case is called: the layer, and what is special about it.
+    build : callable
+        Is given a function that makes an array of host values, and gives the layer and
+        its inputs.
+    """
+
+    name: str
+    build: Build
+
+    def make(self, place: Device, dtype: str) -> tuple[Layer | Network, tuple[object, ...]]:
+        """
+        Build the case on a device.
+
+        Parameters
+        ----------
+        place : Device
+            Where its arrays are made.
+        dtype : str
+            The dtype of those that are floating point.
+
+        Returns
+        -------
+        target, inputs
+            What `koubai.check_gradients` takes.
+        """
+
+        def array(values: npt.ArrayLike) -> object:
+            host = np.asarray(values)
+            return place.asarray(host, dtype=dtype if host.dtype.kind == "f" else None)
+
+        return self.build(array)
+
+
+def _normal(*shape: int, seed: int = 0) -> npt.NDArray[np.float64]:
+    """Draw values that are nowhere within 0.05 of zero, where relu has its kink."""
+    values = np.random.default_rng([seed, *shape]).standard_normal(shape)
+    return values + np.copysign(0.05, values)
+
+
+_ROWS = np.eye(4)[[1, 3, 0, 2, 1]]
+_LABELS = np.asarray([1, 3, 0, 2, 1])
+_FAR = np.asarray([[-1000.0, -30.0, -0.5], [0.5, 30.0, 1000.0]])
+
+CASES: tuple[Case, ...] = (
+    Case("MulLayer", lambda a: (MulLayer(), (a(_normal(3, 4)), a(_normal(3, 4, seed=1))))),
+    Case("MulLayer-broadcast", lambda a: (MulLayer(), (a(_normal(3, 4)), a(_normal(1, 4))))),
+    Case("MulLayer-numbers", lambda a: (MulLayer(), (100.0, 2.0))),
+    Case("AddLayer", lambda a: (AddLayer(), (a(_normal(3, 4)), a(_normal(3, 4, seed=1))))),
+    Case("AddLayer-broadcast", lambda a: (AddLayer(), (a(_normal(3, 4)), a(_normal(4))))),
+    Case("Relu", lambda a: (Relu(), (a(_normal(5, 4)),))),
+    Case("Sigmoid", lambda a: (Sigmoid(), (a(_normal(5, 4)),))),
+    Case("Sigmoid-far", lambda a: (Sigmoid(), (a(_FAR),))),
+    Case("Tanh", lambda a: (Tanh(), (a(_normal(5, 4)),))),
+    Case("Tanh-far", lambda a: (Tanh(), (a(_FAR),))),
+    Case("Affine", lambda a: (_affine(a), (a(_normal(5, 6)),))),
+    Case("Affine-sample", lambda a: (_affine(a), (a(_normal(6)),))),
+    Case("Affine-images", lambda a: (_affine(a), (a(_normal(5, 1, 2, 3)),))),
+    Case("SoftmaxWithLoss", lambda a: (SoftmaxWithLoss(), (a(_normal(5, 4)), a(_LABELS)))),
+    Case("SoftmaxWithLoss-rows", lambda a: (SoftmaxWithLoss(), (a(_normal(5, 4)), a(_ROWS)))),
+    Case("SoftmaxWithLoss-sample", lambda a: (SoftmaxWithLoss(), (a(_normal(4)), a(_ROWS[0])))),
+    Case(
+        "SoftmaxWithLoss-one-class",
+        lambda a: (SoftmaxWithLoss(), (a(_normal(3, 1)), a(np.zeros(3, np.int64)))),
+    ),
+    Case(
+        "SoftmaxWithLoss-far",
+        lambda a: (SoftmaxWithLoss(), (a([[0.0, -30.0], [0.0, -300.0]]), a(np.asarray([1, 1])))),
+    ),
+    Case(
+        "IdentityWithLoss",
+        lambda a: (IdentityWithLoss(), (a(_normal(5, 3)), a(_normal(5, 3, seed=1)))),
+    ),
+    Case(
+        "IdentityWithLoss-sample",
+        lambda a: (IdentityWithLoss(), (a(_normal(3)), a(_normal(3, seed=1)))),
+    ),
+    Case("TwoLayerNet", lambda a: _two_layer_net(a)),
+    Case("Network-deep", lambda a: _deep(a)),
+)
+
+
+def _affine(array: Callable[[Any], Any], inputs: int = 6, outputs: int = 4) -> Affine:
+    return Affine(array(_normal(inputs, outputs)), array(_normal(outputs)))
+
+
+def _two_layer_net(array: Callable[[Any], Any]) -> tuple[Network, tuple[object, ...]]:
+    network = TwoLayerNet(6, 5, 4, weight_init_std=1.0, device="cpu", rng=0)
+    for key, value in network.params.items():
+        network.params[key] = array(value)
+    return network, (array(_normal(5, 6)), array(_LABELS))
+
+
+def _deep(array: Callable[[Any], Any]) -> tuple[Network, tuple[object, ...]]:
+    layers: list[ChainLayer] = [
+        _affine(array),
+        Sigmoid(),
+        _affine(array, 4, 5),
+        Tanh(),
+        _affine(array, 5, 3),
+    ]
+    return Network(layers, IdentityWithLoss()), (array(_normal(5, 6)), array(_normal(5, 3)))
