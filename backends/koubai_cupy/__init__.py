@@ -1,5 +1,6 @@
 """CuPy on NVIDIA GPUs."""
 
+from contextlib import AbstractContextManager
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -22,8 +23,7 @@ class CupyBackend(Backend):
     remedy: ClassVar[str] = (
         "CuPy needs an NVIDIA GPU and its driver: see whether nvidia-smi finds both, and "
         "whether CuPy's package is of the driver's CUDA version. Without a GPU, use "
-        'koubai.device("cpu"). CuPy computes on its current GPU: for another than the first, '
-        "cupy.cuda.Device(1).use() goes before."
+        'koubai.device("cpu").'
     )
 
     @property
@@ -76,6 +76,10 @@ class CupyBackend(Backend):
         import cupy  # noqa: PLC0415
 
         return np.asarray(cupy.asnumpy(array))
+
+    def scope(self, device: str) -> AbstractContextManager[object]:
+        """Make a GPU the current one, on which CuPy computes."""
+        return cast(AbstractContextManager[object], self.native_device(device))
 
     def synchronize(self, device: str) -> None:
         """Wait for the GPU."""

@@ -1,5 +1,8 @@
 """Layers with an explicit forward and backward, on any array library, proved right."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from koubai.arrays import array_namespace
 from koubai.backend import (
     Backend,
@@ -13,12 +16,28 @@ from koubai.backend import (
     set_default_device,
     to_numpy,
 )
-from koubai.datasets import load_mnist
+from koubai.errors import (
+    BackendError,
+    BackendNotInstalledError,
+    DatasetError,
+    DeviceNotAvailableError,
+    DeviceSpecError,
+    DTypeError,
+    GradientError,
+    KoubaiError,
+    LabelError,
+    MixedArraysError,
+    NotAnArrayError,
+    NotForwardedError,
+    ShapeError,
+    UnknownBackendError,
+)
 from koubai.functions import (
     cross_entropy_error,
     identity_function,
     log_softmax,
     mean_squared_error,
+    one_hot,
     relu,
     relu_grad,
     sigmoid,
@@ -27,8 +46,8 @@ from koubai.functions import (
     softmax_loss,
     step_function,
     sum_squared_error,
+    sum_to_shape,
 )
-from koubai.gradcheck import GradientReport, check_gradients, numerical_gradient
 from koubai.layers import (
     AddLayer,
     Affine,
@@ -41,7 +60,13 @@ from koubai.layers import (
     SoftmaxWithLoss,
     Tanh,
 )
-from koubai.networks import Network, TwoLayerNet
+from koubai.networks import GradientView, Network, ParameterView, TwoLayerNet
+from koubai.numerical import numerical_gradient
+
+if TYPE_CHECKING:
+    from koubai.datasets import load_mnist
+    from koubai.gradcheck import GradientReport, GradientRow, check_gradients
+    from koubai.testing import Cell, cells
 
 __version__ = "0.1.0"
 
@@ -49,20 +74,39 @@ __all__ = [
     "AddLayer",
     "Affine",
     "Backend",
+    "BackendError",
+    "BackendNotInstalledError",
+    "Cell",
+    "DTypeError",
+    "DatasetError",
     "Device",
+    "DeviceNotAvailableError",
+    "DeviceSpecError",
+    "GradientError",
     "GradientReport",
+    "GradientRow",
+    "GradientView",
     "IdentityWithLoss",
+    "KoubaiError",
+    "LabelError",
     "Layer",
     "LossLayer",
+    "MixedArraysError",
     "MulLayer",
     "Network",
+    "NotAnArrayError",
+    "NotForwardedError",
+    "ParameterView",
     "Relu",
+    "ShapeError",
     "Sigmoid",
     "SoftmaxWithLoss",
     "Tanh",
     "TwoLayerNet",
+    "UnknownBackendError",
     "array_namespace",
     "asarray",
+    "cells",
     "check_gradients",
     "cross_entropy_error",
     "device",
@@ -74,6 +118,7 @@ __all__ = [
     "log_softmax",
     "mean_squared_error",
     "numerical_gradient",
+    "one_hot",
     "register_backend",
     "relu",
     "relu_grad",
@@ -84,5 +129,28 @@ __all__ = [
     "softmax_loss",
     "step_function",
     "sum_squared_error",
+    "sum_to_shape",
     "to_numpy",
 ]
+
+# What only proofs, tests and examples need is imported when it is first named.
+_LATER = {
+    "Cell": "testing",
+    "GradientReport": "gradcheck",
+    "GradientRow": "gradcheck",
+    "cells": "testing",
+    "check_gradients": "gradcheck",
+    "load_mnist": "datasets",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER.values():
+        return importlib.import_module(f"koubai.{name}")
+    if name in _LATER:
+        return getattr(importlib.import_module(f"koubai.{_LATER[name]}"), name)
+    raise AttributeError(f"module 'koubai' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER, *_LATER.values()})

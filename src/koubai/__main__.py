@@ -1,6 +1,7 @@
 """The command ``koubai``: what works here, and the proof of every gradient."""
 
 import argparse
+import difflib
 import importlib.metadata
 import json
 import os
@@ -12,12 +13,15 @@ from dataclasses import asdict
 import koubai
 from koubai.backend import DeviceStatus, devices, get_default_device
 from koubai.errors import KoubaiError
-from koubai.gradcheck.cases import CASES
+from koubai.gradcheck.cases import CASES, Case
 from koubai.gradcheck.sweep import Finding, sweep
 from koubai.testing import cells
 
 _LIBRARIES = ("numpy", "array-api-compat", "array-api-extra")
-_COLOURS = {"PASS": "32", "works": "32", "FAIL": "31", "KINK": "31", "broken": "31", "skip": "33"}
+_GREEN, _RED, _YELLOW = "32", "31", "33"
+_COLOURS = dict.fromkeys(("PASS", "works"), _GREEN)
+_COLOURS |= dict.fromkeys(("FAIL", "KINK", "broken", "missing"), _RED)
+_COLOURS |= dict.fromkeys(("skip", "not installed", "no usable device"), _YELLOW)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -33,9 +37,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     -------
     int
         The exit status: 0, or 1 when a check failed or what was asked for is not there.
+
+    Raises
+    ------
+    SystemExit
+        With status 2 for a command line that cannot be understood.
     """
     parser = _parser()
     chosen = parser.parse_args(arguments)
+    if chosen.json and chosen.command:
+        parser.error("--json goes with the table of devices only")
     try:
         return _check(chosen) if chosen.command == "check" else _show_devices(as_json=chosen.json)
     except KoubaiError as error:
@@ -88,36 +99,54 @@ def _show_devices(*, as_json: bool) -> int:
 
 
 def _check(chosen: argparse.Namespace) -> int:
-    names = chosen.backend.split(",") if chosen.backend else None
-    layers = chosen.layer.split(",") if chosen.layer else None
-    cases = [case for case in CASES if not layers or case.name.partition("-")[0] in layers]
-    if not cases:
-        known = ", ".join(dict.fromkeys(case.name.partition("-")[0] for case in CASES))
-        raise KoubaiError(f"no layer is called {chosen.layer}. Known are {known}.")
-    found_cells = cells(names)
+    names = _split(chosen.backend)
+    cases = _cases(_split(chosen.layer))
+    found_cells = cells(names or None)
     absent = {cell.device: cell.reason for cell in found_cells if cell.reason}
-    width = max(len(case.name) for case in cases)
-    place = max(len(cell.device) for cell in found_cells)
-    print(
-        f"{'layer':<{width}}  {'device':<{place}}  {'dtype':<7}  largest error  tolerance  verdict"
-    )
+    first = max(len("layer"), *(len(case.name) for case in cases))
+    second = max(len("device"), *(len(cell.device) for cell in found_cells))
+    print(f"{'layer':<{first}}  {'device':<{second}}  dtype    largest error  tolerance  verdict")
     findings = []
     for finding in sweep(found_cells, cases):
         findings.append(finding)
-        print(_line(finding, width, place))
+        print(_line(finding, first, second))
     for name, reason in absent.items():
-        print(f"{_coloured('skip')} {reason if reason.startswith(name) else f'{name}: {reason}'}")
+        word = _coloured("missing" if names else "skip")
+        print(f"{word}  {reason if reason.startswith(name) else f'{name}: {reason}'}")
     failed = [finding for finding in findings if not finding.passed]
     for finding in failed:
         print(f"\n{finding.cell}: {finding.report or finding.remark}")
-    print(f"\n{len(findings) - len(failed)} proved, {len(failed)} failed")
-    return 1 if failed or not findings or (names and absent) else 0
+    missing = f", {len(absent)} missing" if names and absent else ""
+    print(f"\n{len(findings) - len(failed)} proved, {len(failed)} failed{missing}")
+    return 1 if failed or not findings or missing else 0
+
+
+def _split(names: str | None) -> list[str]:
+    return [name.strip() for name in names.split(",")] if names else []
+
+
+def _cases(layers: list[str]) -> list[Case]:
+    by_layer: dict[str, list[Case]] = {}
+    for case in CASES:
+        by_layer.setdefault(case.name.partition("-")[0], []).append(case)
+    for name in layers:
+        if name not in by_layer:
+            close = difflib.get_close_matches(name.lower(), map(str.lower, by_layer), n=1)
+            hint = [f" Did you mean {known!r}?" for known in by_layer if known.lower() in close]
+            raise KoubaiError(
+                f"no layer or network is called {name!r}.{''.join(hint)} "
+                f"Known are {', '.join(by_layer)}."
+            )
+    return [case for name in by_layer if not layers or name in layers for case in by_layer[name]]
 
 
 def _line(finding: Finding, width: int, place: int) -> str:
-    row = finding.report.worst if finding.report else None
-    numbers = f"{row.error:>13.1e}  {row.tolerance:>9.1e}" if row else f"{'-':>13}  {'-':>9}"
-    verdict = row.verdict if row else "FAIL"
+    numbers, verdict = f"{'-':>13}  {'-':>9}", "FAIL"
+    if finding.report:
+        row = finding.report.worst
+        verdict = row.verdict
+        if not row.note:
+            numbers = f"{row.error:>13.1e}  {row.tolerance:>9.1e}"
     start = f"{finding.case:<{width}}  {finding.cell.device:<{place}}  {finding.cell.dtype:<7}"
     return f"{start}  {numbers}  {_coloured(verdict)}"
 
@@ -141,7 +170,7 @@ def _version(distribution: str) -> str:
 
 
 def _coloured(word: str) -> str:
-    if word in _COLOURS and sys.stdout.isatty() and "NO_COLOR" not in os.environ:
+    if word in _COLOURS and sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
         return f"\033[{_COLOURS[word]}m{word}\033[0m"
     return word
 

@@ -2,19 +2,21 @@
 
 import importlib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, cast
 
 import array_api_compat
 import numpy as np
 
 from koubai.errors import MixedArraysError, NotAnArrayError
-from koubai.typing import Array, Namespace
+from koubai.typing import Array, DType, Namespace
 
 __all__ = [
     "NUMPY",
     "array_namespace",
     "describe",
     "dtype_name",
+    "is_kind",
     "native_device",
     "shared_namespace",
 ]
@@ -70,6 +72,12 @@ def shared_namespace(owner: str, arrays: Mapping[str, object]) -> Namespace:
     return NUMPY
 
 
+@cache
+def is_kind(xp: Namespace, dtype: DType, kind: str) -> bool:
+    """Tell whether a dtype is ``real floating``, ``integral``, ...; remembers the answer."""
+    return xp.isdtype(dtype, kind)
+
+
 def native_device(array: Array) -> Any:
     """
     Give the device of an array as its own library writes it.
@@ -111,11 +119,12 @@ def _prove_shared(owner: str, arrays: Mapping[str, object]) -> Namespace:
     if not found:
         name, array = next(iter(arrays.items()))
         raise _not_an_array(owner, name, array)
-    spaces = {id(xp) for xp, _ in found.values()}
-    places = {place for _, place in found.values() if place is not None}
-    if len(spaces) > 1 or len(places) > 1:
+    shared, _ = next(iter(found.values()))
+    places = [place for _, place in found.values() if place is not None]
+    # Compared one by one: CuPy's devices have no hash.
+    if any(xp is not shared for xp, _ in found.values()) or any(p != places[0] for p in places):
         raise _mixed(owner, {name: arrays[name] for name in found})
-    return next(iter(found.values()))[0]
+    return shared
 
 
 def _namespace_of(array: object) -> Namespace:

@@ -6,12 +6,11 @@ Every function works on a whole batch; a vector is one sample.
 
 from math import prod
 
-from koubai.arrays import array_namespace, dtype_name, native_device, shared_namespace
+from koubai.arrays import array_namespace, dtype_name, is_kind, native_device, shared_namespace
 from koubai.errors import DTypeError, ShapeError
 from koubai.typing import Array, Shape
 
 __all__ = [
-    "count_samples",
     "cross_entropy_error",
     "identity_function",
     "log_softmax",
@@ -19,7 +18,6 @@ __all__ = [
     "one_hot",
     "relu",
     "relu_grad",
-    "require_labels",
     "sigmoid",
     "sigmoid_grad",
     "softmax",
@@ -334,9 +332,9 @@ def one_hot(t: Array, like: Array, owner: str = "one_hot") -> Array:
     if t.shape == like.shape:
         return t if t.dtype == like.dtype else xp.astype(t, like.dtype)
     classes = xp.arange(like.shape[-1], device=native_device(t))
-    rows = xp.astype(xp.expand_dims(t, axis=-1) == classes, like.dtype)
-    known = xp.any(rows > 0, axis=-1, keepdims=True)
-    return xp.where(known, rows, float("nan"))
+    rows = xp.astype(t[..., None] == classes, like.dtype)
+    known = (t >= 0) & (t <= classes[-1])
+    return xp.where(known[..., None], rows, float("nan"))
 
 
 def require_labels(owner: str, t: Array, shape: Shape) -> None:
@@ -366,10 +364,10 @@ def require_labels(owner: str, t: Array, shape: Shape) -> None:
             f"{owner}: labels t of shape {tuple(t.shape)} do not go with outputs of shape {rows}. "
             f"Wanted are class indices of shape {indices} or one-hot rows of shape {rows}."
         )
-    if t.shape != shape and not xp.isdtype(t.dtype, "integral"):
+    if t.shape != shape and not is_kind(xp, t.dtype, "integral"):
         raise DTypeError(
             f"{owner}: class indices must be integers, but t is {dtype_name(t)}. "
-            'koubai.asarray(t, dtype="int64") makes them so, where they are whole numbers.'
+            'koubai.asarray(t, dtype="int32") makes them so, where they are whole numbers.'
         )
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 import array_api_compat
 import numpy as np
 
-from koubai.arrays import dtype_name, shared_namespace
+from koubai.arrays import describe, dtype_name, shared_namespace
 from koubai.backend import device_of
 from koubai.errors import DTypeError, NotAnArrayError, ShapeError
 from koubai.typing import Array, Index
@@ -43,8 +43,8 @@ def numerical_gradient(f: Callable[[Array], Array | float], x: Array, h: float =
         If x is not float64: in float32 the rounding of f is as large as its change
         (the book's own function is 26 % wrong there), and integers cannot be changed
         by h.
-    ShapeError
-        If f gives more than one number.
+    ShapeError, NotAnArrayError
+        If f gives more than one number, or none.
 
     Examples
     --------
@@ -85,12 +85,19 @@ def _changed_copy(x: Array, index: tuple[Index, ...], value: float) -> Iterator[
 
 
 def _number(value: Array | float) -> float:
-    if getattr(value, "shape", ()) != ():
+    shape = tuple(getattr(value, "shape", ()))
+    if shape:
         raise ShapeError(
-            f"numerical_gradient: f gave an array of shape {getattr(value, 'shape', ())}, "
-            "but one number is wanted, such as a loss."
+            f"numerical_gradient: f gave an array of shape {shape}, but one number is wanted, "
+            "such as a loss."
         )
-    return float(value)
+    try:
+        return float(value)
+    except TypeError as error:
+        raise NotAnArrayError(
+            f"numerical_gradient: f gave {describe(value)}, but one number is wanted. "
+            "Does f return its result?"
+        ) from error
 
 
 def _require_float64(x: Array) -> None:

@@ -76,6 +76,7 @@ class Finfo(Protocol):
 class Namespace(Protocol):
     """The functions of an array library that the layers use."""
 
+    def __hash__(self) -> int: ...
     @property
     def float32(self) -> Any: ...
 

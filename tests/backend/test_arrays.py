@@ -82,6 +82,12 @@ def test_arrays_that_jax_traces_have_a_namespace():
     assert jax.jit(work)(w).shape == (2,)
 
 
+def test_a_traced_array_has_no_device_but_does_not_mix_with_another_library():
+    jax = pytest.importorskip("jax")
+    with pytest.raises(MixedArraysError, match="x and W must be arrays of one library"):
+        jax.jit(lambda x: array_namespace(x=x, W=np.ones(2)))(jax.numpy.ones(2))
+
+
 PAIRS = [
     ("numpy", "torch:cpu"),
     ("torch:cpu", "numpy"),
@@ -150,6 +156,34 @@ def test_mixed_devices_of_jax():
     assert re.fullmatch(r"  x: jaxlib\.ArrayImpl of float32 \(1,\) on .*0", x)
     assert re.fullmatch(r"  y: jaxlib\.ArrayImpl of float32 \(1,\) on .*1", y)
     assert 'x = koubai.asarray(x, device="jax:cpu:1")' in last
+
+
+class Slot:
+    """A device that can be compared but not hashed, as CuPy's are."""
+
+    __hash__ = None
+
+    def __init__(self, number):
+        self.number = number
+
+    def __eq__(self, other):
+        return self.number == other.number
+
+
+class Card:
+    """An array in a slot."""
+
+    def __init__(self, number):
+        self.device = Slot(number)
+
+    def __array_namespace__(self, *, api_version=None):
+        return sys.modules[__name__]
+
+
+def test_devices_are_compared_without_being_hashed():
+    assert array_namespace(x=Card(0), y=Card(0)) is sys.modules[__name__]
+    with pytest.raises(MixedArraysError, match=r"x = koubai\.asarray\(x, device=\.\.\.\)"):
+        array_namespace(x=Card(0), y=Card(1))
 
 
 @pytest.mark.parametrize(

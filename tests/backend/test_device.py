@@ -1,5 +1,6 @@
 """Bringing arrays to a device and back: values, dtypes, copies, and what is refused."""
 
+import contextlib
 import copy
 import datetime as dt
 import os
@@ -16,7 +17,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from koubai.arrays import dtype_name
-from koubai.backend import asarray, device, device_of, get_backend, to_numpy
+from koubai.backend import Backend, Device, asarray, device, device_of, get_backend, to_numpy
+from koubai.backend.proof import prove
 from koubai.errors import (
     BackendNotInstalledError,
     DeviceNotAvailableError,
@@ -174,6 +176,19 @@ def test_numpy_arrays_of_any_layout_come_through(spec, layout):
     assert same(x, np.asarray(host), "float32")
 
 
+def test_a_transposed_array_becomes_a_contiguous_tensor():
+    assert select("torch:cpu").asarray(np.ones((2, 3), np.float32).T).is_contiguous()
+
+
+@pytest.mark.parametrize(
+    ("spec", "there"),
+    [("numpy", True), ("torch:cpu", True), ("jax:cpu", True), (DEVICES[3], False)],
+)
+def test_where_float16_is(spec, there):
+    place = select(spec)
+    assert ("float16" in place.backend.dtypes(place.name)) is there
+
+
 @on_each_device
 @settings(max_examples=25, deadline=None)
 @given(data=st.data())
@@ -242,13 +257,22 @@ def test_another_dtype_is_another_array(spec):
     assert same(x, np.asarray([1, 2], np.float32))
 
 
+def aligned(values):
+    """Make an array that begins where JAX would take its memory as it is."""
+    memory = np.zeros(64 + 4 * len(values), np.uint8)
+    start = -memory.ctypes.data % 64
+    array = memory[start : start + 4 * len(values)].view(np.float32)
+    array[:] = values
+    return array
+
+
 @pytest.mark.parametrize("source", MUTABLE)
 @on_each_device
 def test_between_libraries_writing_to_one_does_not_show_in_the_other(source, spec):
     start, end = select(source), select(spec)
     if start == end:
         pytest.skip("one and the same device")
-    x = start.asarray([1.0, 2.0], copy=True)
+    x = start.asarray(aligned([1.0, 2.0]))
     y = end.asarray(x)
     x[0] = 9.0
     assert to_numpy(y).tolist() == [1, 2]
@@ -383,7 +407,8 @@ def test_to_numpy_refuses_what_is_no_array_and_names_asarray(obj):
 
 @on_each_device
 @pytest.mark.parametrize(
-    "dtype", ["float", "float3", "", "ndarray", "object", "str", "double", np.float32, float, 32]
+    "dtype",
+    ["float", "float3", "", "object", "double", np.float32, np.dtype("float32"), float, 32],
 )
 def test_what_is_no_name_of_a_dtype_is_refused(spec, dtype):
     place = select(spec)
@@ -447,6 +472,100 @@ def test_bfloat16_does_not_cross_over_but_can_change_its_dtype_at_home(spec):
     with pytest.raises(DTypeError, match=r'bfloat16.*dtype="float32"'):
         asarray(x, device="numpy")
     assert same(asarray(x, dtype="float32"), np.ones(2, np.float32))
+
+
+# A plug-in that says no more than it must
+
+
+class Small(Backend):
+    """A backend by the defaults of the contract."""
+
+    name = "small"
+    library = "array_api_strict"
+    install = "pip install small"
+
+    @property
+    def xp(self):
+        return sys.modules[self.library]
+
+
+class SmallWithDevices(Small):
+    """The same, with devices that are called as the library calls them."""
+
+    def devices(self):
+        return tuple(str(native) for native in self._info().devices())
+
+
+def test_the_defaults_serve_a_library_with_one_device():
+    pytest.importorskip("array_api_strict")
+    backend = Small()
+    place = Device(backend, "")
+    x = place.asarray([[1.0, 2.0]])
+    assert str(place) == "small"
+    assert backend.owns(x)
+    assert not backend.owns(np.ones(2))
+    assert (backend.device_of(x), backend.resolve("")) == ("", "")
+    host = backend.to_numpy(x)
+    host[0, 0] = 9
+    assert backend.to_numpy(x).tolist() == [[1, 2]]
+    assert backend.explain("7") == "There is no device 'small:7' here. Write small."
+
+
+def test_the_defaults_serve_a_library_with_several():
+    pytest.importorskip("array_api_strict")
+    backend = SmallWithDevices()
+    for name in backend.devices()[:3]:
+        x = Device(backend, name).asarray([1.0])
+        assert backend.device_of(x) == name
+    assert backend.resolve("") == backend.devices()[0]
+
+
+class Current(SmallWithDevices):
+    """A library that computes on a current device, as CuPy does."""
+
+    def devices(self):
+        return ("CPU_DEVICE", "device1", "device2")
+
+    def native_device(self, device):
+        return self.xp.Device(device)
+
+    def device_of(self, array):
+        return next(name for name in self.devices() if array.device == self.xp.Device(name))
+
+    def to_numpy(self, array):
+        return np.array(array.to_device(self.xp.Device("CPU_DEVICE")))
+
+    def __init__(self):
+        self.current = ["device1"]
+
+    @contextlib.contextmanager
+    def scope(self, device):
+        self.current.append(device)
+        try:
+            yield
+        finally:
+            self.current.pop()
+
+    def from_numpy(self, host, device):
+        return super().from_numpy(host, self.current[-1])
+
+
+def test_with_makes_a_device_the_current_one_of_its_library():
+    pytest.importorskip("array_api_strict")
+    backend = Current()
+    with Device(backend, "device2"):
+        assert backend.current[-1] == "device2"
+        with Device(backend, "CPU_DEVICE"):
+            assert backend.current[-1] == "CPU_DEVICE"
+        assert backend.current[-1] == "device2"
+    assert backend.current == ["device1"]
+
+
+def test_device_that_is_not_the_current_one_is_proved_within_its_scope():
+    pytest.importorskip("array_api_strict")
+    backend = Current()
+    assert prove(backend, "device2").name == "device2"
+    assert backend.current == ["device1"]
 
 
 # Libraries with ways of their own

@@ -70,7 +70,7 @@ def test_importing_koubai_imports_no_array_library_but_numpy():
     code = """
         import sys
         import koubai, koubai.backend, koubai.layers
-        koubai.backend.asarray([1.0, 2.0])
+        koubai.backend.asarray([1.0, 2.0], device="cpu")
         heavy = "torch jax cupy array_api_strict matplotlib pytest pooch".split()
         print([name for name in heavy if name in sys.modules])
     """
@@ -301,6 +301,7 @@ def test_a_backend_that_fails_when_it_is_asked_does_not_own_the_array():
 
     registry = Registry()
     registry.register(make("raises", owns=owns))
+    registry.register(make("asleep", library="not_imported_yet", owns=lambda self, array: True))
     registry.register(make("broken", __init__=lambda self: 1 / 0))
     registry.register(make("owner", owns=lambda self, array: isinstance(array, Unknown)))
     backend, _ = registry.owned(Unknown())

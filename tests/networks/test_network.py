@@ -87,6 +87,28 @@ def test_predict_and_loss_are_those_of_the_layers(net, batch):
     assert float(net.last_layer.loss) == pytest.approx(expected, rel=1e-5)
 
 
+def test_gradient_gives_what_backward_leaves_in_the_layers(net, batch):
+    grads = net.gradient(*batch)
+    net.loss(*batch)
+    assert net.backward().shape == batch[0].shape
+    for key, gradient in grads.items():
+        np.testing.assert_array_equal(to_numpy(gradient), to_numpy(net.grads[key]))
+
+
+def test_gradient_asks_no_layer_in_front_of_the_first_that_learns(host_batch):
+    class NoGradient(Relu):
+        def backward(self, dout):
+            pytest.fail("nobody needs the gradient of the input")
+
+    network = Network([NoGradient(), Affine(np.ones((4, 3)), np.zeros(3)), Relu()])
+    assert list(network.gradient(*host_batch)) == ["W1", "b1"]
+
+
+def test_network_without_layers_is_refused():
+    with pytest.raises(KoubaiError, match="at least one layer"):
+        Network([])
+
+
 def test_one_hot_labels_and_class_indices_give_the_same(net, batch, device, dtype):
     x, t = batch
     rows = device.asarray(np.eye(3)[LABELS], dtype=dtype)

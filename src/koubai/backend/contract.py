@@ -121,6 +121,11 @@ class Backend(ABC):
         """Wait until all the work handed to a device is done."""
         del device
 
+    def scope(self, device: str) -> AbstractContextManager[object]:
+        """Give a context for a library whose operations run on its current device: this one."""
+        del device
+        return nullcontext()
+
     def float64(self) -> AbstractContextManager[object]:
         """Give a context in which float64 works, for a library that switches it off."""
         return nullcontext()

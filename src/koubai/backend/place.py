@@ -1,10 +1,11 @@
 """Device: one place where arrays can be made, and the default among them."""
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +27,14 @@ _INSTEAD = {
 }
 _FROM_PYTHON = {"float64": "float32", "complex128": "complex64"}
 
-_active: ContextVar[tuple["Device", ...]] = ContextVar("koubai_device", default=())
+_Entered: TypeAlias = "tuple[Device, AbstractContextManager[object]]"
+_active: ContextVar[tuple[_Entered, ...]] = ContextVar("koubai_device", default=())
 
 
 def active_device() -> "Device | None":
     """Give the device of the innermost ``with koubai.device(...)``, if there is one."""
     stack = _active.get()
-    return stack[-1] if stack else None
+    return stack[-1][0] if stack else None
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,8 @@ class Device:
     """
     One device of one backend, proved to work; made by `koubai.device`.
 
-    In a ``with`` statement it is the default for creating arrays.
+    In a ``with`` statement it is the default for creating arrays, and for CuPy, which
+    computes on a current GPU, it is that GPU.
 
     Attributes
     ----------
@@ -69,7 +72,9 @@ class Device:
         return f"koubai.device({str(self)!r})"
 
     def __enter__(self) -> Self:
-        _active.set((*_active.get(), self))
+        scope = self.backend.scope(self.name)
+        scope.__enter__()
+        _active.set((*_active.get(), (self, scope)))
         return self
 
     def __exit__(
@@ -80,9 +85,11 @@ class Device:
     ) -> None:
         # Not simply the last: a generator may leave its block while another is open.
         stack = _active.get()
-        if self in stack:
-            last = len(stack) - 1 - stack[::-1].index(self)
+        places = [place for place, _ in stack]
+        if self in places:
+            last = len(places) - 1 - places[::-1].index(self)
             _active.set((*stack[:last], *stack[last + 1 :]))
+            stack[last][1].__exit__(kind, error, trace)
 
     def __reduce__(self) -> tuple[Callable[[str, str], "Device"], tuple[str, str]]:
         return _restore, (self.backend.name, self.name)

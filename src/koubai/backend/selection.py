@@ -10,6 +10,7 @@ from koubai.arrays import describe
 from koubai.backend.contract import Backend
 from koubai.backend.place import Device, active_device
 from koubai.backend.plugins import BUILT_IN, registry
+from koubai.backend.proof import failure, prove, prove_gpu
 from koubai.errors import (
     BackendNotInstalledError,
     DeviceNotAvailableError,
@@ -33,7 +34,6 @@ __all__ = [
 ]
 
 _GPU_ORDER = ("cupy", "torch", "jax")
-_proved: set[Device] = set()
 _default: Device | None = None
 
 
@@ -122,7 +122,7 @@ def device(spec: str | Device) -> Device:
             return _gpu(text, "")
         except DeviceNotAvailableError:
             name = "cpu"
-    return _prove(registry.get("numpy" if name == "cpu" else name), rest)
+    return prove(registry.get("numpy" if name == "cpu" else name), rest)
 
 
 def get_default_device() -> Device:
@@ -193,7 +193,7 @@ def backend_status(name: str) -> list[DeviceStatus]:
         version = backend.version()
         names = backend.devices() or ("",)
     except Exception as error:  # noqa: BLE001  (whatever a driver or a plug-in may raise)
-        return [DeviceStatus(name, "no usable device", version, _failure(backend, "", error))]
+        return [DeviceStatus(name, "no usable device", version, failure(backend, "", error))]
     return [_device_status(backend, version, each) for each in names]
 
 
@@ -352,7 +352,7 @@ def _gpu(spec: str, number: str) -> Device:
     reasons = []
     for name in _gpu_backends():
         try:
-            return _nth_gpu(registry.get(name), int(number or 0))
+            return prove_gpu(registry.get(name), int(number or 0))
         except KoubaiError as error:
             reasons.append(f"\n  {error}")
     raise DeviceNotAvailableError(
@@ -367,68 +367,10 @@ def _gpu_backends() -> list[str]:
     return [name for name in _GPU_ORDER if name in names] + plug_ins
 
 
-def _nth_gpu(backend: Backend, number: int) -> Device:
-    try:
-        gpus = backend.gpus()
-        if number < len(gpus):
-            return _prove(backend, gpus[number])
-        reason = backend.explain(backend.resolve("cuda"))
-        if gpus:
-            reason = f"{backend.name} has no GPU {number}; it has {', '.join(gpus)}."
-    except KoubaiError:
-        raise
-    except Exception as error:
-        raise DeviceNotAvailableError(_failure(backend, "", error)) from error
-    raise DeviceNotAvailableError(reason)
-
-
-def _prove(backend: Backend, rest: str) -> Device:
-    try:
-        names = backend.devices()
-        name = backend.resolve(rest) if names else rest
-        missing = "" if name in names else backend.explain(name)
-        place = Device(backend, name)
-        if not missing and place not in _proved:
-            _run_matrix_product(place)
-            _proved.add(place)
-    except KoubaiError:
-        raise
-    except Exception as error:
-        raise DeviceNotAvailableError(_failure(backend, rest, error)) from error
-    if missing:
-        raise DeviceNotAvailableError(missing)
-    return place
-
-
-def _run_matrix_product(place: Device) -> None:
-    x = place.backend.from_numpy(np.asarray([[1, 2], [3, 4]], np.float32), place.name)
-    product = x @ x
-    place.synchronize()
-    found = place.backend.to_numpy(product).tolist()
-    if found != [[7, 10], [15, 22]]:
-        raise DeviceNotAvailableError(
-            f"{place}: a matrix product gave {found} instead of [[7, 10], [15, 22]]. The device "
-            f"or its driver is not to be trusted. {place.backend.remedy}"
-        )
-    if (landed := place.backend.device_of(product)) != place.name:
-        raise DeviceNotAvailableError(
-            f"{place}: a matrix product of its arrays landed on {Device(place.backend, landed)}."
-        )
-
-
 def _device_status(backend: Backend, version: str, name: str) -> DeviceStatus:
     spec = str(Device(backend, name))
     try:
-        _prove(backend, name)
+        prove(backend, name)
     except KoubaiError as error:
         return DeviceStatus(spec, "no usable device", version, str(error))
     return DeviceStatus(spec, "works", version)
-
-
-def _failure(backend: Backend, device: str, error: Exception) -> str:
-    spec = f"{backend.name}:{device}" if device else backend.name
-    first_line = str(error).strip().partition("\n")[0]
-    return (
-        f"{spec}: {backend.library} is installed, but this device does not work: "
-        f"{type(error).__name__}: {first_line}. {backend.remedy}"
-    )

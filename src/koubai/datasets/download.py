@@ -1,7 +1,7 @@
 """Downloading a known file: from one mirror after another, and whole or not at all."""
 
 import importlib
-import secrets
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -110,7 +110,7 @@ def _download_from(url: str, file: IdxFile, folder: Path) -> npt.NDArray[np.uint
 
 @contextmanager
 def _part(folder: Path, name: str) -> Iterator[Path]:
-    path = folder / f".{name}.{secrets.token_hex(8)}.part"
+    path = folder / f".{name}.{os.urandom(8).hex()}.part"
     try:
         yield path
     finally:

@@ -1,7 +1,6 @@
 """IDX files whose content is known beforehand: read, verified, parsed."""
 
 import gzip
-import hashlib
 import struct
 import zlib
 from dataclasses import dataclass
@@ -101,6 +100,8 @@ class IdxFile:
                 f"has another IDX header than {self.name}: {found.hex(' ', 4)} instead of "
                 f"{self.header.hex(' ', 4)}"
             )
+        import hashlib  # noqa: PLC0415  (not before a file is read: it takes 2 ms)
+
         digest = hashlib.sha256(content).hexdigest()
         if digest != self.sha256:
             raise ContentError(

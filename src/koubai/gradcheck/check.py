@@ -24,7 +24,7 @@ def check_gradients(
     *inputs: object,
     mode: Mode = "array",
     tolerance: float = 1e-7,
-    rng: int | np.random.Generator = 0,
+    rng: "int | np.random.Generator" = 0,
 ) -> GradientReport:
     """
     Prove the gradients of a layer or network at a point.
@@ -108,7 +108,7 @@ def check_gradients(
 class _Proof:
     """The gradients at a point in float64, and the slopes to hold against them."""
 
-    def __init__(self, subject: Subject, tolerance: float, draw: np.random.Generator) -> None:
+    def __init__(self, subject: Subject, tolerance: float, draw: "np.random.Generator") -> None:
         self.tolerance = tolerance
         self.draw = draw
         self.point = subject.point()
@@ -120,7 +120,7 @@ class _Proof:
         if not np.allclose(self.outcome.output, y, rtol=1e-9, atol=0.0, equal_nan=True):
             why = "gave another result for the same inputs; whatever is random must be held still"
             raise LayerFailedError("forward", why)
-        self.rounding = 8 * _EPS * float(np.sum(np.abs(self.cotangent * y)))
+        self.rounding = 8 * _EPS * float(np.sum(np.abs(weights) * np.maximum(1.0, np.abs(y))))
 
     def rows(self, mode: Mode) -> list[GradientRow]:
         """Give a row for each gradient, and one for whatever is odd without being a number."""
@@ -150,8 +150,7 @@ class _Proof:
             numeric = (phi(h) - phi(-h)) / (2 * h)
             scale = max(abs(analytic), abs(numeric), usual)
             error = _relative(abs(numeric - analytic), scale)
-            allowed = self.tolerance + _relative(self.rounding / h, scale)
-            kink = not error <= allowed and self._has_kink(phi, h, scale)
+            allowed, kink = self._judge(error, scale, h, phi)
             if not kink:
                 break
         shape = self.point[label].shape if label in self.point else p.shape
@@ -167,8 +166,7 @@ class _Proof:
             worst = np.unravel_index(int(np.argmax(difference)), p.shape)
             scale = float(max(np.max(np.abs(numeric)), np.max(np.abs(analytic))))
             error = _relative(float(np.max(difference)), scale)
-            allowed = self.tolerance + _relative(self.rounding / h, scale)
-            kink = not error <= allowed and self._has_kink(self._beside(name, worst), h, scale)
+            allowed, kink = self._judge(error, scale, h, self._beside(name, worst))
             if not kink:
                 break
         index, mean = tuple(map(int, worst)), float(np.mean(difference))
@@ -188,6 +186,13 @@ class _Proof:
 
     def _phi(self, changed: dict[str, Any]) -> float:
         return float(np.sum(self.cotangent * to_host(self.stage.forward(changed))))
+
+    def _judge(
+        self, error: float, scale: float, h: float, phi: Callable[[float], float]
+    ) -> tuple[float, bool]:
+        """Give what the error may be, and whether a kink within h explains why it is more."""
+        allowed = self.tolerance + _relative(self.rounding / h, scale)
+        return allowed, not error <= allowed and self._has_kink(phi, h, scale)
 
     def _has_kink(self, phi: Callable[[float], float], h: float, scale: float) -> bool:
         """Tell by five points whether the slope jumps between -h and h."""

@@ -61,7 +61,7 @@ class GradientRow:
         """Everything that is no number of the table."""
         parts = [self.note]
         if self.kink:
-            parts.append("no derivative here: the slopes to the left and right differ; move it")
+            parts.append("no derivative here: move the point")
         if self.worst is not None and self.mean_difference is not None:
             parts.append(f"worst at {self.worst}, mean difference {self.mean_difference:.1e}")
         return "; ".join(filter(None, parts))
@@ -88,8 +88,8 @@ class GradientReport:
 
     @property
     def passed(self) -> bool:
-        """Whether every row passed."""
-        return all(row.passed for row in self.rows)
+        """Whether every row passed, and there is one."""
+        return bool(self.rows) and all(row.passed for row in self.rows)
 
     @property
     def worst(self) -> GradientRow:

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from koubai.arrays import describe, dtype_name
+from koubai.arrays import describe, dtype_name, shared_namespace
 from koubai.backend import Device, device, device_of, to_numpy
 from koubai.errors import DTypeError, KoubaiError
 from koubai.networks import Network
@@ -67,11 +67,14 @@ class Subject:
     def of(cls, target: Any, inputs: tuple[object, ...]) -> Self:
         """Look at a target and its inputs: their names, their device, their dtype."""
         named = _named(target, inputs)
-        arrays = [*named.values(), *_parameters(target, named).values()]
-        place = next(filter(None, map(device_of, arrays)), None) or device("cpu")
-        dtype = next(filter(None, map(_float_dtype, arrays)), "float64")
+        values = named | _parameters(target, named)
+        arrays = {name: value for name, value in values.items() if device_of(value)}
+        if arrays:
+            shared_namespace("check_gradients", arrays)
+        place = next(map(device_of, arrays.values()), None) or device("cpu")
+        dtype = next(filter(None, map(_float_dtype, arrays.values())), "float64")
         subject = cls(target, named, place, dtype)
-        if not any(host.size for host in subject.point().values()):
+        if not any(host.size for name, host in subject.point().items() if name != "t"):
             found = ", ".join(f"{name}: {describe(value)}" for name, value in named.items())
             raise DTypeError(
                 f"check_gradients: {subject.name} has no gradient to prove, because nothing that "

@@ -44,7 +44,7 @@ class Relu(Layer):
         """
         xp = self.namespace(x=x)
         self.mask = x <= 0
-        return xp.where(self.mask, 0.0, x)
+        return xp.maximum(x, 0.0)
 
     def backward(self, dout: Array) -> Array:
         """

@@ -108,13 +108,25 @@ class Affine(Layer):
         Array
             dx, of the shape of x.
         """
+        self.backward_parameters(dout)
         xp = self.namespace(dout=dout, W=self.W)
+        dx = xp.matmul(dout, self.W.T)
+        return dx if dx.shape == self.x_shape else xp.reshape(dx, self.x_shape)
+
+    def backward_parameters(self, dout: Array) -> None:
+        """
+        Compute dW and db alone, where nobody asks for the gradient of the input.
+
+        Parameters
+        ----------
+        dout : Array, shape (N, M) or (M,)
+            The gradient that comes from behind.
+        """
+        xp = self.namespace(dout=dout, x=self.x)
         self.require_shape("dout", dout, self.y_shape)
         d = dout if dout.ndim == 2 else xp.reshape(dout, (1, *self.y_shape))
         self.dW = xp.matmul(self.x.T, d)
         self.db = xp.sum(d, axis=0)
-        dx = xp.matmul(d, self.W.T)
-        return dx if dx.shape == self.x_shape else xp.reshape(dx, self.x_shape)
 
     def _rows(self, shape: Shape) -> Shape:
         """Give (N, D) for the shape of a batch or of one sample."""

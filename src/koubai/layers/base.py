@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, ClassVar, Never
 
-from koubai.arrays import dtype_name, shared_namespace
+from koubai.arrays import dtype_name, is_kind, shared_namespace
 from koubai.errors import DTypeError, NotForwardedError, ShapeError
 from koubai.typing import Array, Namespace, Shape, Value
 
@@ -103,7 +103,7 @@ class Layer:
 
     def require_floating(self, xp: Namespace, name: str, array: Array) -> None:
         """Raise a DTypeError that names this layer unless the dtype is floating point."""
-        if not xp.isdtype(array.dtype, "real floating"):
+        if not is_kind(xp, array.dtype, "real floating"):
             raise DTypeError(
                 f"{type(self).__name__}: {name} is {dtype_name(array)}, but floating point is "
                 f'wanted. koubai.asarray({name}, dtype="float32") makes it so.'

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from koubai.functions import count_samples, log_softmax, one_hot
+from koubai.functions import count_samples, one_hot
 from koubai.layers.base import Layer
 from koubai.typing import Array, Value
 
@@ -102,10 +102,12 @@ class SoftmaxWithLoss(LossLayer):
         xp = self.namespace(t=t, x=x)
         self.require_floating(xp, "x", x)
         self.n = count_samples(type(self).__name__, x.shape[:-1])
-        log_y = log_softmax(x)
-        self.y = xp.exp(log_y)
+        z = x - xp.max(x, axis=-1, keepdims=True)
+        e = xp.exp(z)
+        s = xp.sum(e, axis=-1, keepdims=True)
+        self.y = e / s
         self.t = one_hot(t, x, type(self).__name__)
-        self.loss = -xp.sum(self.t * log_y) / self.n
+        self.loss = xp.sum(self.t * (xp.log(s) - z)) / self.n
         return self.loss
 
 

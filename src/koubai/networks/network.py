@@ -4,7 +4,7 @@ import copy
 from collections import Counter
 from collections.abc import Iterable
 from functools import partial
-from math import prod
+from math import isfinite, prod
 from typing import Self, TypeVar
 
 from koubai.arrays import dtype_name, shared_namespace
@@ -30,6 +30,11 @@ class Network:
         From the input to the scores. They are used as they are, not copied.
     last_layer : LossLayer, optional
         What makes the loss of the scores; by default ``SoftmaxWithLoss()``.
+
+    Raises
+    ------
+    KoubaiError
+        If there are no layers.
 
     Attributes
     ----------
@@ -58,6 +63,8 @@ class Network:
 
     def __init__(self, layers: Iterable[ChainLayer], last_layer: LossLayer | None = None) -> None:
         self.layers = _named(layers)
+        if not self.layers:
+            raise KoubaiError(f"{type(self).__name__}: a network needs at least one layer.")
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
 
     def __repr__(self) -> str:
@@ -141,14 +148,18 @@ class Network:
         Raises
         ------
         LabelError
-            If a label is out of range or no number. The look at the labels waits for
-            the device; the layers themselves never do.
+            If a label is out of range or no number. To know, the host reads the loss
+            (the layer makes it NaN then) and so waits for the device; the layers
+            themselves never do.
         MixedArraysError, ShapeError, DTypeError
             If x and t do not go with the parameters or with each other.
         """
         y = self.predict(x)
-        self._check_targets(t, y.shape)
-        return self.last_layer.forward(y, t)
+        loss = self.last_layer.forward(y, t)
+        is_rows = self.last_layer.classifies and t.shape == y.shape
+        if is_rows or not isfinite(float(loss)):
+            self._check_targets(t, y.shape)
+        return loss
 
     def backward(self, dout: Value = 1) -> Array:
         """
@@ -185,7 +196,12 @@ class Network:
             For every parameter an array of its shape.
         """
         self.loss(x, t)
-        self.backward()
+        dout = self.last_layer.backward()
+        first, *behind = self._from_first_learner()
+        for layer in reversed(behind):
+            dout = layer.backward(dout)
+        # In front of the first layer that learns, nobody asks for a gradient.
+        getattr(first, "backward_parameters", first.backward)(dout)
         return dict(self.grads)
 
     def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
@@ -348,6 +364,11 @@ class Network:
             check_labels(owner, t, shape)
         else:
             check_targets(owner, t)
+
+    def _from_first_learner(self) -> list[ChainLayer]:
+        layers = list(self.layers.values())
+        learns = (i for i, layer in enumerate(layers) if getattr(layer, "parameters", ()))
+        return layers[next(learns, 0) :]
 
     def _hits(self, x: Array, t: Array) -> int:
         y = self.predict(x)

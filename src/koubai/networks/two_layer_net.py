@@ -48,7 +48,7 @@ class TwoLayerNet(Network):
         *,
         device: str | Device | None = None,
         dtype: str = "float32",
-        rng: int | np.random.Generator | None = None,
+        rng: "int | np.random.Generator | None" = None,
     ) -> None:
         place = get_default_device() if device is None else select_device(device)
         draw = np.random.default_rng(rng).standard_normal

@@ -7,7 +7,9 @@ gradient on every device of it.
 import numpy as np
 import pytest
 
+from koubai.arrays import NUMPY
 from koubai.backend import device, device_of, to_numpy
+from koubai.backend.selection import backend_status
 from koubai.errors import DTypeError, KoubaiError, MixedArraysError
 from koubai.gradcheck import check_gradients
 from koubai.gradcheck.cases import CASES
@@ -22,7 +24,7 @@ FUNCTIONS = {
     "exp": lambda xp, x: xp.exp(x),
     "log": lambda xp, x: xp.log(xp.abs(x)),
     "tanh": lambda xp, x: xp.tanh(x),
-    "maximum-number": lambda xp, x: xp.maximum(x, 0.0),
+    "maximum-number": lambda xp, x: xp.maximum(x, float(xp.finfo(x.dtype).smallest_normal)),
     "where-number": lambda xp, x: xp.where(x > 0, x, 0.0),
     "where-number-first": lambda xp, x: xp.where(x > 0, 1.0, x),
     "sum": lambda xp, x: xp.sum(x),
@@ -35,7 +37,9 @@ FUNCTIONS = {
     "broadcast": lambda xp, x: x + xp.sum(x, axis=0),
     "python-number": lambda xp, x: (1.0 - x) * 0.5 / 3,
     "slice": lambda xp, x: x[0:1, ...],
-    "astype-of-comparison": lambda xp, x: xp.astype(x > 0, x.dtype),
+    "astype-of-comparison": lambda xp, x: xp.astype((x > 0) & (x < 3.0), x.dtype),
+    "isfinite": lambda xp, x: xp.astype(xp.isfinite(xp.where(x > 0, x, float("inf"))), x.dtype),
+    "all-any": lambda xp, x: xp.astype(xp.any(x > 3.0, axis=0) & ~xp.all(x < 0), x.dtype),
 }
 
 
@@ -47,6 +51,11 @@ def test_name_is_the_word_that_selects_it(koubai_device):
 
 def test_device_is_found_again_by_its_string(koubai_device):
     assert device(str(koubai_device)) == koubai_device
+
+
+def test_every_device_that_is_named_works(koubai_device):
+    statuses = backend_status(koubai_device.backend.name)
+    assert [status.reason for status in statuses if not status.works] == []
 
 
 def test_unknown_device_is_refused(koubai_device):
@@ -90,7 +99,7 @@ def test_dtype_that_is_not_there_is_refused(koubai_device):
 def test_standard_function(name, koubai_device, koubai_dtype):
     x = koubai_device.asarray(VALUES, dtype=koubai_dtype)
     found = FUNCTIONS[name](koubai_device.xp, x)
-    expected = FUNCTIONS[name](np, VALUES.astype(koubai_dtype))
+    expected = FUNCTIONS[name](NUMPY, VALUES.astype(koubai_dtype))
     assert device_of(found) == koubai_device
     assert to_numpy(found).dtype == koubai_dtype
     np.testing.assert_allclose(to_numpy(found), expected, rtol=1e-6)
@@ -124,19 +133,19 @@ def test_same_seed_gives_the_same_weights(koubai_device, koubai_dtype):
 
 def test_training_goes_as_on_numpy(koubai_device, koubai_dtype):
     rng = np.random.default_rng(0)
-    x, t = rng.standard_normal((30, 6)), rng.integers(0, 3, 30)
+    x, t = rng.standard_normal((5, 6)), np.asarray([1, 3, 0, 2, 1])
     losses = []
     for place in (koubai_device, device("cpu")):
-        network = TwoLayerNet(6, 5, 3, 0.5, device=place, dtype=koubai_dtype, rng=1)
+        network = TwoLayerNet(6, 5, 4, 0.5, device=place, dtype=koubai_dtype, rng=1)
         batch = place.asarray(x, dtype=koubai_dtype), place.asarray(t)
-        for _ in range(100):
+        for _ in range(20):
             grads = network.gradient(*batch)
             for key in network.params:
                 network.params[key] -= 0.5 * grads[key]
         place.synchronize()
         losses.append(float(network.loss(*batch)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4 if koubai_dtype == "float32" else 1e-10)
-    assert losses[0] < 0.9
+    assert losses[0] < 0.5
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

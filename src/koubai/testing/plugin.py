@@ -78,12 +78,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture
-def koubai_device(request: pytest.FixtureRequest) -> Device:
+def koubai_device(request: pytest.FixtureRequest) -> Iterator[Device]:
     """Give a device of one backend, proved to work; skip, with the reason, where it does not."""
     cell: Cell = request.param
     if cell.reason:
         pytest.skip(cell.reason)
-    return device(cell.device)
+    place = device(cell.device)
+    with place.backend.scope(place.name):
+        yield place
 
 
 @pytest.fixture
