@@ -93,12 +93,14 @@ def check_gradients(
             f"check_gradients: mode is {mode!r}, but array, joint or element is wanted."
         )
     subject = Subject.of(target, inputs)
+    backend = subject.place.backend
     try:
-        with subject.place.backend.float64():
-            proof = _Proof(subject, tolerance, np.random.default_rng(rng))
-            rows = proof.rows(mode)
-        if subject.dtype != "float64":
-            rows += _compare(subject, proof)
+        with backend.scope(subject.place.name):
+            with backend.float64():
+                proof = _Proof(subject, tolerance, np.random.default_rng(rng))
+                rows = proof.rows(mode)
+            if subject.dtype != "float64":
+                rows += _compare(subject, proof)
     except LayerFailedError as failure:
         cause = failure.__cause__ if isinstance(failure.__cause__, Exception) else None
         return GradientReport(str(subject), [_failed(failure.phase, str(failure))], cause)

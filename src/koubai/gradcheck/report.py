@@ -17,7 +17,8 @@ class GradientRow:
     Attributes
     ----------
     name : str
-        The input or parameter; ``forward`` or ``backward`` where the layer itself failed.
+        The input or parameter; ``forward``, ``backward`` or ``output`` where the layer
+        itself failed; ``all`` for a joint direction.
     shape : tuple of int
         Its shape.
     error : float
