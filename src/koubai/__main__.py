@@ -20,7 +20,7 @@ from koubai.testing import cells
 _LIBRARIES = ("numpy", "array-api-compat", "array-api-extra")
 _GREEN, _RED, _YELLOW = "32", "31", "33"
 _COLOURS = dict.fromkeys(("PASS", "works"), _GREEN)
-_COLOURS |= dict.fromkeys(("FAIL", "KINK", "broken", "missing"), _RED)
+_COLOURS |= dict.fromkeys(("FAIL", "KINK", "NOISE", "broken", "missing"), _RED)
 _COLOURS |= dict.fromkeys(("skip", "not installed", "no usable device"), _YELLOW)
 
 

@@ -30,16 +30,16 @@ NUMPY = cast(
 _NUMBERS = frozenset({bool, int, float, complex})
 
 
-def array_namespace(**arrays: object) -> Namespace:
+def array_namespace(*arrays: object, **named: object) -> Namespace:
     """
     Give the namespace that the arrays share, or explain why they share none.
 
-    The arrays are given by keyword, so that an error can name them. Python numbers
-    are passed over: they belong to every namespace.
+    Arrays given by keyword are named in an error. Python numbers are passed over: they
+    belong to every namespace.
 
     Parameters
     ----------
-    **arrays
+    *arrays, **named
         Arrays of any library that follows the Array API standard.
 
     Returns
@@ -57,11 +57,12 @@ def array_namespace(**arrays: object) -> Namespace:
     Examples
     --------
     >>> import numpy as np
-    >>> xp = array_namespace(x=np.asarray([1.0, 2.0]), y=3)
+    >>> xp = array_namespace(np.asarray([1.0, 2.0]), 3)
     >>> float(xp.sum(np.asarray([1.0, 2.0])))
     3.0
     """
-    return shared_namespace("array_namespace", arrays)
+    numbered = {f"argument {number}": array for number, array in enumerate(arrays, start=1)}
+    return shared_namespace("array_namespace", numbered | named)
 
 
 def shared_namespace(owner: str, arrays: Mapping[str, object]) -> Namespace:

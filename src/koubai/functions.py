@@ -6,7 +6,7 @@ Every function works on a whole batch; a vector is one sample.
 
 from math import prod
 
-from koubai.arrays import array_namespace, dtype_name, is_kind, native_device, shared_namespace
+from koubai.arrays import dtype_name, is_kind, native_device, shared_namespace
 from koubai.errors import DTypeError, ShapeError
 from koubai.typing import Array, Shape
 
@@ -65,7 +65,7 @@ def step_function(x: Array) -> Array:
     >>> step_function(np.asarray([-1.0, 1.0, 2.0]))
     array([0., 1., 1.])
     """
-    xp = array_namespace(x=x)
+    xp = shared_namespace("step_function", {"x": x})
     return xp.astype(x > 0, x.dtype)
 
 
@@ -94,7 +94,7 @@ def sigmoid(x: Array) -> Array:
     >>> sigmoid(np.asarray([-1000.0, -0.5, 0.0, 1.0]))
     array([0.        , 0.37754067, 0.5       , 0.73105858])
     """
-    xp = array_namespace(x=x)
+    xp = shared_namespace("sigmoid", {"x": x})
     e = xp.exp(-xp.abs(x))
     return xp.where(x >= 0, 1.0, e) / (1.0 + e)
 
@@ -131,7 +131,7 @@ def relu(x: Array) -> Array:
     Array
         Of the input's shape and dtype; NaN stays NaN.
     """
-    xp = array_namespace(x=x)
+    xp = shared_namespace("relu", {"x": x})
     return xp.maximum(x, 0)
 
 
@@ -177,7 +177,7 @@ def softmax(x: Array) -> Array:
     >>> softmax(np.asarray([1000.0, 1000.0]))
     array([0.5, 0.5])
     """
-    xp = array_namespace(x=x)
+    xp = shared_namespace("softmax", {"x": x})
     e = xp.exp(x - xp.max(x, axis=-1, keepdims=True))
     return e / xp.sum(e, axis=-1, keepdims=True)
 
@@ -196,7 +196,7 @@ def log_softmax(x: Array) -> Array:
     Array, shape (..., C)
         Logarithms of probabilities: x - max(x) - log(sum(exp(x - max(x)))).
     """
-    xp = array_namespace(x=x)
+    xp = shared_namespace("log_softmax", {"x": x})
     z = x - xp.max(x, axis=-1, keepdims=True)
     return z - xp.log(xp.sum(xp.exp(z), axis=-1, keepdims=True))
 
@@ -217,7 +217,7 @@ def sum_squared_error(y: Array, t: Array) -> Array:
     Array, shape ()
         The sum over all elements.
     """
-    xp = array_namespace(y=y, t=t)
+    xp = shared_namespace("sum_squared_error", {"t": t, "y": y})
     _require_same_shape("sum_squared_error", y, t)
     return 0.5 * xp.sum((y - t) * (y - t))
 
@@ -238,9 +238,8 @@ def mean_squared_error(y: Array, t: Array) -> Array:
     Array, shape ()
         sum((y - t)^2) / (2 N).
     """
-    return sum_squared_error(y, t) / count_samples(
-        "mean_squared_error", y.shape[: 1 if y.ndim > 1 else 0]
-    )
+    count_samples("mean_squared_error", y.shape)
+    return sum_squared_error(y, t) / (y.shape[0] if y.ndim > 1 else 1)
 
 
 def cross_entropy_error(y: Array, t: Array) -> Array:
@@ -252,7 +251,7 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
     y : Array, shape (N, C) or (C,)
         Probabilities.
     t : Array, one-hot of shape (N, C) or (C,), or class indices of shape (N,) or ()
-        Labels; which of the two is told by the number of dimensions, never by size.
+        Labels; which of the two is told by their shape, never by their size.
 
     Returns
     -------
@@ -264,7 +263,7 @@ def cross_entropy_error(y: Array, t: Array) -> Array:
     A probability of 0 counts as the smallest normal number of its dtype, so that the
     loss stays finite. Where the scores are at hand, `softmax_loss` is exact.
     """
-    xp = array_namespace(y=y, t=t)
+    xp = shared_namespace("cross_entropy_error", {"t": t, "y": y})
     tiny = float(xp.finfo(y.dtype).smallest_normal)
     return _cross_entropy("cross_entropy_error", xp.log(xp.maximum(y, tiny)), y, t)
 
@@ -310,7 +309,8 @@ def one_hot(t: Array, like: Array, owner: str = "one_hot") -> Array:
     Returns
     -------
     Array, shape (..., C)
-        One-hot rows. A row whose index is out of range is NaN throughout: a loss made
+        One-hot rows. A row whose index is out of range, or that is no distribution
+        over the classes (not negative, with the sum 1), is NaN throughout: a loss made
         from it is NaN, never a plausible number.
 
     Raises
@@ -330,10 +330,14 @@ def one_hot(t: Array, like: Array, owner: str = "one_hot") -> Array:
     xp = shared_namespace(owner, {"t": t, "y": like})
     require_labels(owner, t, like.shape)
     if t.shape == like.shape:
-        return t if t.dtype == like.dtype else xp.astype(t, like.dtype)
+        rows = xp.astype(t, like.dtype, copy=False)
+        total = xp.sum(rows, axis=-1, keepdims=True)
+        known = (xp.abs(total - 1.0) < 0.01) & xp.all(rows >= 0, axis=-1, keepdims=True)
+        return xp.where(known, rows, float("nan"))
     classes = xp.arange(like.shape[-1], device=native_device(t))
-    rows = xp.astype(t[..., None] == classes, like.dtype)
-    known = (t >= 0) & (t <= classes[-1])
+    index = xp.astype(t, classes.dtype, copy=False)
+    rows = xp.astype(index[..., None] == classes, like.dtype)
+    known = (index >= 0) & (index < like.shape[-1])
     return xp.where(known[..., None], rows, float("nan"))
 
 
@@ -390,7 +394,7 @@ def sum_to_shape(x: Array, shape: Shape) -> Array:
     Array, of shape ``shape``
         The sums.
     """
-    xp = array_namespace(x=x)
+    xp = shared_namespace("sum_to_shape", {"x": x})
     if x.shape == shape:
         return x
     lead = x.ndim - len(shape)
@@ -402,35 +406,36 @@ def sum_to_shape(x: Array, shape: Shape) -> Array:
 
 def _cross_entropy(owner: str, log_y: Array, y: Array, t: Array) -> Array:
     rows = one_hot(t, y, owner)
-    xp = array_namespace(y=y)
-    return -xp.sum(rows * log_y) / count_samples(owner, y.shape[:-1])
+    xp = shared_namespace(owner, {"y": y})
+    return -xp.sum(rows * xp.where(rows == 0, 0.0, log_y)) / count_samples(owner, y.shape)
 
 
-def count_samples(owner: str, batch: Shape) -> int:
+def count_samples(owner: str, shape: Shape) -> int:
     """
-    Count the samples over which a mean is taken.
+    Count the samples over which a mean is taken; a vector is one.
 
     Parameters
     ----------
     owner : str
         Whom an error names.
-    batch : tuple of int
-        The axes of the batch; none of them for a single sample.
+    shape : tuple of int
+        The shape (..., C) of scores.
 
     Returns
     -------
     int
-        Their product.
+        The product of all axes but the last.
 
     Raises
     ------
     ShapeError
-        If the batch is empty.
+        If there are no scores at all.
     """
-    n = prod(batch)
-    if n == 0:
+    if not shape:
+        raise ShapeError(f"{owner}: a single number is no scores; shape (N, C) or (C,) is wanted.")
+    if 0 in shape:
         raise ShapeError(f"{owner}: the batch is empty, and a mean over no samples has no value.")
-    return n
+    return prod(shape[:-1])
 
 
 def _require_same_shape(owner: str, y: Array, t: Array) -> None:

@@ -131,6 +131,10 @@ class Device:
         DTypeError
             If the device does not have the dtype.
         """
+        with self.backend.scope(self.name):
+            return self._brought(obj, dtype, copy=copy)
+
+    def _brought(self, obj: object, dtype: str | None, *, copy: bool) -> Array:
         owned = registry.owned(obj)
         if owned is None:
             host = _numbers(obj)

@@ -20,7 +20,7 @@ from koubai.layers import (
     Tanh,
 )
 from koubai.networks import Network, TwoLayerNet
-from koubai.networks.parameters import ChainLayer
+from koubai.networks.parameters import ChainLayer, locate
 
 __all__ = ["CASES", "Case"]
 
@@ -123,8 +123,8 @@ def _affine(array: Callable[[Any], Any], inputs: int = 6, outputs: int = 4) -> A
 
 def _two_layer_net(array: Callable[[Any], Any]) -> tuple[Network, tuple[object, ...]]:
     network = TwoLayerNet(6, 5, 4, weight_init_std=1.0, device="cpu", rng=0)
-    for key, value in network.params.items():
-        network.params[key] = array(value)
+    for layer, name in locate(network.layers).values():
+        setattr(layer, name, array(getattr(layer, name)))
     return network, (array(_normal(5, 6)), array(_LABELS))
 
 

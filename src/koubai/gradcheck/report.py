@@ -31,6 +31,10 @@ class GradientRow:
         What is wrong in words; empty where the error says it all.
     kink : bool
         Whether the function has no derivative at this point, so that nothing is proved.
+    noise : bool
+        Whether the gradient is so small beside the output that rounding hides it.
+    zero : bool
+        Whether both gradients are zero throughout.
     worst : tuple of int or None
         In element-wise mode the index of the largest difference.
     mean_difference : float or None
@@ -44,6 +48,8 @@ class GradientRow:
     against: str = "central difference"
     note: str = ""
     kink: bool = False
+    noise: bool = False
+    zero: bool = False
     worst: Shape | None = None
     mean_difference: float | None = None
 
@@ -54,15 +60,19 @@ class GradientRow:
 
     @property
     def verdict(self) -> str:
-        """PASS, FAIL or KINK."""
-        return "PASS" if self.passed else "KINK" if self.kink else "FAIL"
+        """PASS, FAIL, or that nothing is proved: KINK or NOISE."""
+        if self.passed:
+            return "PASS"
+        return "KINK" if self.kink else "NOISE" if self.noise else "FAIL"
 
     @property
     def remark(self) -> str:
         """Everything that is no number of the table."""
-        parts = [self.note]
+        parts = [self.note, "zero here, which proves little" if self.zero else ""]
         if self.kink:
             parts.append("no derivative here: move the point")
+        if self.noise:
+            parts.append("rounding hides it: scale the inputs")
         if self.worst is not None and self.mean_difference is not None:
             parts.append(f"worst at {self.worst}, mean difference {self.mean_difference:.1e}")
         return "; ".join(filter(None, parts))

@@ -1,10 +1,10 @@
 """Subject and Stage: a layer or network made ready to be run at any point, on any device."""
 
+import contextlib
 import copy
 import inspect
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any, Self
@@ -52,6 +52,8 @@ class Subject:
         A layer or network, or any object with the book's ``forward`` and ``backward``.
     inputs : dict of str to object
         What forward takes, by the names of its parameters.
+    learned : tuple of str
+        The attributes of a layer that are its parameters; a network knows its own.
     place : Device
         Where it runs.
     dtype : str
@@ -60,6 +62,7 @@ class Subject:
 
     target: Any
     inputs: dict[str, object]
+    learned: tuple[str, ...]
     place: Device
     dtype: str
 
@@ -67,13 +70,14 @@ class Subject:
     def of(cls, target: Any, inputs: tuple[object, ...]) -> Self:
         """Look at a target and its inputs: their names, their device, their dtype."""
         named = _named(target, inputs)
-        values = named | _parameters(target, named)
+        learned = _learned(target, named)
+        values = named | _parameters(target, learned)
         arrays = {name: value for name, value in values.items() if device_of(value)}
         if arrays:
             shared_namespace("check_gradients", arrays)
         place = next(map(device_of, arrays.values()), None) or device("cpu")
         dtype = next(filter(None, map(_float_dtype, arrays.values())), "float64")
-        subject = cls(target, named, place, dtype)
+        subject = cls(target, named, learned, place, dtype)
         if not any(host.size for name, host in subject.point().items() if name != "t"):
             found = ", ".join(f"{name}: {describe(value)}" for name, value in named.items())
             raise DTypeError(
@@ -101,7 +105,7 @@ class Subject:
 
     def point(self) -> dict[str, Host]:
         """Give the inputs and parameters that can be varied, in float64 on the host."""
-        arrays = self.inputs | _parameters(self.target, self.inputs)
+        arrays = self.inputs | _parameters(self.target, self.learned)
         return {
             name: to_host(array)
             for name, array in arrays.items()
@@ -125,7 +129,7 @@ class Stage:
         self.subject = subject
         self.point = point
         self.target = copy.deepcopy(subject.target)
-        self.places = _places(self.target, subject.inputs)
+        self.places = _places(self.target, subject.learned)
         self.given = {name: self._give(name, value) for name, value in subject.inputs.items()}
         self.given |= {name: self.hand(point[name]) for name in self.places}
         self.values = _values(self.given)
@@ -152,6 +156,15 @@ class Stage:
             raise LayerFailedError("forward", f"gave {describe(y)}, not an array")
         return y
 
+    def run_elsewhere(self) -> None:
+        """Run forward and backward at another point, so that nothing left over goes unseen."""
+        y = self.forward({n: self.hand_like(n, 1.01 * host) for n, host in self.point.items()})
+        _require_same("forward", self.given, self.values)
+        dout = 1.0 if _is_number(y) else self.hand(np.ones(tuple(y.shape)))
+        with _phase("backward"):
+            self.target.backward(dout)
+        _require_same("backward", self.given, self.values)
+
     def gradients(self, cotangent: Host) -> Outcome:
         """Give the gradients of sum(cotangent * output) by the target's own backward."""
         y = self.forward({})
@@ -168,6 +181,9 @@ class Stage:
             name: self._oddity(array, self.point[name].shape) for name, array in arrays.items()
         }
         gradients = {name: to_host(array) for name, array in arrays.items() if not notes[name]}
+        if isinstance(self.target, Network):
+            notes |= self._disagreements(gradients, float(cotangent))
+            gradients = {name: host for name, host in gradients.items() if not notes[name]}
         notes["output"] = self._oddity(y, cotangent.shape)
         odd = {name: note for name, note in notes.items() if note}
         return Outcome(values["output"], gradients, odd)
@@ -196,12 +212,22 @@ class Stage:
     def _of_parameters(self) -> dict[str, Any]:
         return {name: getattr(owner, f"d{key}", None) for name, (owner, key) in self.places.items()}
 
+    def _disagreements(self, gradients: Mapping[str, Host], dout: float) -> dict[str, str]:
+        """Hold what a network's ``gradient`` gives against what its ``backward`` left."""
+        with _phase("gradient"):
+            own = self.target.gradient(*(self.given[name] for name in self.subject.inputs))
+        near = float(np.finfo(self.subject.dtype).eps) ** 0.5
+        return {
+            name: "gradient() gives another one than backward()"
+            for name, found in own.items()
+            if name in gradients
+            and not np.allclose(dout * to_host(found), gradients[name], rtol=near, atol=near)
+        }
+
     def _require_unchanged(
         self, phase: str, given: Mapping[str, Any], values: Mapping[str, Host]
     ) -> None:
-        for name, host in values.items():
-            if not np.array_equal(to_host(given[name]), host, equal_nan=True):
-                raise LayerFailedError(phase, f"{name} was changed, but it belongs to the caller")
+        _require_same(phase, given, values)
         for name, (owner, key) in self.places.items():
             if getattr(owner, key) is not given[name]:
                 raise LayerFailedError(phase, f"{name} was replaced, which only training may do")
@@ -229,11 +255,12 @@ def to_host(value: Any) -> Host:
     return host.astype(np.float64)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _phase(name: str) -> Iterator[None]:
     """Turn whatever a layer raises or warns of into a LayerFailedError."""
     with warnings.catch_warnings(), np.errstate(all="warn", under="ignore"):
         warnings.simplefilter("error", RuntimeWarning)
+        warnings.simplefilter("error", UserWarning)
         try:
             yield
         except KoubaiError:
@@ -269,19 +296,32 @@ def _named(target: Any, inputs: tuple[object, ...]) -> dict[str, object]:
     return dict(zip([*known, *unnamed], inputs, strict=False))
 
 
-def _places(target: Any, inputs: Mapping[str, object]) -> dict[str, tuple[Any, str]]:
+def _learned(target: Any, inputs: Mapping[str, object]) -> tuple[str, ...]:
+    """Name what a layer learns. A class of the book's own has a dW beside W once it has run."""
+    if isinstance(target, Network) or hasattr(target, "parameters"):
+        return tuple(getattr(target, "parameters", ()))
+    twin = copy.deepcopy(target)
+    with contextlib.suppress(Exception):  # the check itself will tell of it
+        y = twin.forward(*copy.deepcopy(inputs).values())
+        twin.backward(y * 0 + 1)
+    own = vars(twin)
+    return tuple(name for name in own if f"d{name}" in own and name not in inputs)
+
+
+def _places(target: Any, learned: tuple[str, ...]) -> dict[str, tuple[Any, str]]:
     if isinstance(target, Network):
         return locate(target.layers)
-    # A class of the book's own does not name its parameters: each has a gradient beside it.
-    own = vars(target)
-    names = getattr(target, "parameters", None)
-    if names is None:
-        names = [name for name in own if f"d{name}" in own and name not in inputs]
-    return {name: (target, name) for name in names if _float_dtype(getattr(target, name))}
+    return {name: (target, name) for name in learned if _float_dtype(getattr(target, name))}
 
 
-def _parameters(target: Any, inputs: Mapping[str, object]) -> dict[str, Any]:
-    return {name: getattr(owner, key) for name, (owner, key) in _places(target, inputs).items()}
+def _parameters(target: Any, learned: tuple[str, ...]) -> dict[str, Any]:
+    return {name: getattr(owner, key) for name, (owner, key) in _places(target, learned).items()}
+
+
+def _require_same(phase: str, given: Mapping[str, Any], values: Mapping[str, Host]) -> None:
+    for name, host in values.items():
+        if not np.array_equal(to_host(given[name]), host, equal_nan=True):
+            raise LayerFailedError(phase, f"{name} was changed, but it belongs to the caller")
 
 
 def _values(given: Mapping[str, Any]) -> dict[str, Host]:

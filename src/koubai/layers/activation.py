@@ -34,7 +34,7 @@ class Relu(Layer):
 
         Parameters
         ----------
-        x : Array, any shape
+        x : Array, any shape, floating point
             The input.
 
         Returns
@@ -43,6 +43,7 @@ class Relu(Layer):
             Of the input's shape and dtype; NaN stays NaN.
         """
         xp = self.namespace(x=x)
+        self.require_floating(xp, "x", x)
         self.mask = x <= 0
         return xp.maximum(x, 0.0)
 

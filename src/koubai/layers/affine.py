@@ -56,6 +56,7 @@ class Affine(Layer):
     def __init__(self, W: Array, b: Array) -> None:
         xp = self.namespace(b=b, W=W)
         self.require_floating(xp, "W", W)
+        self.require_floating(xp, "b", b)
         if W.ndim != 2 or b.shape != W.shape[1:]:
             raise ShapeError(
                 f"Affine: W has the shape {tuple(W.shape)} and b {tuple(b.shape)}; "

@@ -1,5 +1,8 @@
 """Multiplication and addition: the two nodes of the book's first graphs (section 5.4)."""
 
+import numpy as np
+
+from koubai.errors import ShapeError
 from koubai.functions import sum_to_shape
 from koubai.layers.base import Layer
 from koubai.typing import Shape, Value
@@ -7,7 +10,20 @@ from koubai.typing import Shape, Value
 __all__ = ["AddLayer", "MulLayer"]
 
 
-class MulLayer(Layer):
+class _ElementwiseLayer(Layer):
+    """What the two share: shapes that broadcast together."""
+
+    def _broadcast(self, x: Value, y: Value) -> Shape:
+        try:
+            return np.broadcast_shapes(_shape(x), _shape(y))
+        except ValueError as error:
+            raise ShapeError(
+                f"{type(self).__name__}: x has the shape {tuple(_shape(x))} and y "
+                f"{tuple(_shape(y))}, which do not broadcast together."
+            ) from error
+
+
+class MulLayer(_ElementwiseLayer):
     """
     The product x * y, of numbers or arrays.
 
@@ -40,11 +56,10 @@ class MulLayer(Layer):
             x * y.
         """
         self.require_shared(x=x, y=y)
+        self.shape = self._broadcast(x, y)
         self.x = x
         self.y = y
-        out = x * y
-        self.shape = _shape(out)
-        return out
+        return x * y
 
     def backward(self, dout: Value) -> tuple[Value, Value]:
         """
@@ -67,9 +82,14 @@ class MulLayer(Layer):
         return dx, dy
 
 
-class AddLayer(Layer):
+class AddLayer(_ElementwiseLayer):
     """
     The sum x + y, of numbers or arrays.
+
+    Attributes
+    ----------
+    x, y : float or Array
+        The terms; ``backward`` needs their shapes.
 
     Examples
     --------
@@ -95,10 +115,10 @@ class AddLayer(Layer):
             x + y.
         """
         self.require_shared(x=x, y=y)
-        self.shapes = _shape(x), _shape(y)
-        out = x + y
-        self.shape = _shape(out)
-        return out
+        self.shape = self._broadcast(x, y)
+        self.x = x
+        self.y = y
+        return x + y
 
     def backward(self, dout: Value) -> tuple[Value, Value]:
         """
@@ -114,9 +134,10 @@ class AddLayer(Layer):
         dx, dy : float or Array
             Gradients of the shapes of x and y: summed where a term was broadcast.
         """
+        self.require_shared(dout=dout, x=self.x, y=self.y)
         self.require_shape("dout", dout, self.shape)
-        x_shape, y_shape = self.shapes
-        return _unbroadcast(dout, x_shape), _unbroadcast(dout, y_shape)
+        # Times 1, so that neither gradient is the caller's own array.
+        return _unbroadcast(dout * 1, _shape(self.x)), _unbroadcast(dout * 1, _shape(self.y))
 
 
 def _shape(x: Value) -> Shape:

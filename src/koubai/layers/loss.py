@@ -52,8 +52,10 @@ class LossLayer(Layer, ABC):
         Array, shape of x
             The gradient of x. Targets have none.
         """
-        self.namespace(dout=dout, y=self.y)
+        xp = self.namespace(dout=dout, y=self.y)
         self.require_shape("dout", dout, ())
+        if not isinstance(dout, int) and type(dout) is not float:
+            dout = xp.astype(xp.asarray(dout), self.y.dtype)
         return (self.y - self.t) / self.n * dout
 
 
@@ -90,7 +92,7 @@ class SoftmaxWithLoss(LossLayer):
         Returns
         -------
         Array, shape ()
-            The loss; NaN if a class index is out of range.
+            The loss; NaN if a class index is out of range or a row does not sum to 1.
 
         Raises
         ------
@@ -101,13 +103,14 @@ class SoftmaxWithLoss(LossLayer):
         """
         xp = self.namespace(t=t, x=x)
         self.require_floating(xp, "x", x)
-        self.n = count_samples(type(self).__name__, x.shape[:-1])
+        self.n = count_samples(type(self).__name__, x.shape)
         z = x - xp.max(x, axis=-1, keepdims=True)
         e = xp.exp(z)
         s = xp.sum(e, axis=-1, keepdims=True)
         self.y = e / s
         self.t = one_hot(t, x, type(self).__name__)
-        self.loss = xp.sum(self.t * (xp.log(s) - z)) / self.n
+        # A score of minus infinity costs nothing where it is not the label's.
+        self.loss = xp.sum(self.t * xp.where(self.t == 0, 0.0, xp.log(s) - z)) / self.n
         return self.loss
 
 
@@ -155,7 +158,8 @@ class IdentityWithLoss(LossLayer):
         self.require_floating(xp, "x", x)
         self.require_floating(xp, "t", t)
         self.require_shape("t", t, x.shape)
-        self.n = count_samples(type(self).__name__, x.shape[:1] if x.ndim > 1 else ())
+        count_samples(type(self).__name__, x.shape)
+        self.n = x.shape[0] if x.ndim > 1 else 1
         self.y = x
         self.t = t
         error = x - t

@@ -36,8 +36,9 @@ def check_labels(owner: str, t: Array, shape: Shape) -> None:
     xp = shared_namespace(owner, {"t": t})
     values = xp.astype(t, xp.float32)  # exact for indices, and every comparison is defined
     if t.shape == shape:
-        good = xp.abs(xp.sum(values, axis=-1) - 1.0) < 1e-2
-        _require(owner, t, good, "the row of a label must sum to 1")
+        sums = xp.abs(xp.sum(values, axis=-1) - 1.0) < 0.01
+        good = sums & xp.all(values >= 0.0, axis=-1)
+        _require(owner, t, good, "the row of a label must not be negative, and must sum to 1")
     else:
         good = (values >= 0.0) & (values < float(shape[-1]))
         _require(owner, t, good, f"a class index must be from 0 to {shape[-1] - 1}")

@@ -2,15 +2,15 @@
 
 import copy
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 from math import isfinite, prod
-from typing import Self, TypeVar
+from typing import Self, TypeGuard, TypeVar
 
 from koubai.arrays import dtype_name, shared_namespace
-from koubai.backend import Device, device, device_of
-from koubai.errors import KoubaiError, ShapeError
-from koubai.layers import LossLayer, SoftmaxWithLoss
+from koubai.backend import Device, asarray, device, device_of
+from koubai.errors import DTypeError, KoubaiError, ShapeError
+from koubai.layers import AddLayer, Affine, LossLayer, MulLayer, SoftmaxWithLoss
 from koubai.networks.door import check_labels, check_targets
 from koubai.networks.parameters import ChainLayer, GradientView, ParameterView, locate
 from koubai.networks.summary import summarize
@@ -26,7 +26,7 @@ class Network:
 
     Parameters
     ----------
-    layers : iterable of layers
+    layers : iterable of layers, or a dict of them
         From the input to the scores. They are used as they are, not copied.
     last_layer : LossLayer, optional
         What makes the loss of the scores; by default ``SoftmaxWithLoss()``.
@@ -34,7 +34,7 @@ class Network:
     Raises
     ------
     KoubaiError
-        If there are no layers.
+        If there are no layers, one stands twice, or one is no link of a chain.
 
     Attributes
     ----------
@@ -61,10 +61,13 @@ class Network:
     ...     net.params[key] -= 0.1 * grads[key]
     """
 
-    def __init__(self, layers: Iterable[ChainLayer], last_layer: LossLayer | None = None) -> None:
-        self.layers = _named(layers)
-        if not self.layers:
-            raise KoubaiError(f"{type(self).__name__}: a network needs at least one layer.")
+    def __init__(
+        self,
+        layers: Iterable[ChainLayer] | Mapping[str, ChainLayer],
+        last_layer: LossLayer | None = None,
+    ) -> None:
+        self.layers = _named(layers.values() if isinstance(layers, Mapping) else layers)
+        self._require_sound_layers()
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
 
     def __repr__(self) -> str:
@@ -156,14 +159,16 @@ class Network:
         """
         y = self.predict(x)
         loss = self.last_layer.forward(y, t)
-        is_rows = self.last_layer.classifies and t.shape == y.shape
-        if is_rows or not isfinite(float(loss)):
+        if not isfinite(float(loss)):
             self._check_targets(t, y.shape)
         return loss
 
     def backward(self, dout: Value = 1) -> Array:
         """
         Run the layers backwards after ``loss``; their gradients appear in ``grads``.
+
+        Nothing may run in between: ``predict`` and ``accuracy`` go through the same layers,
+        which then hold another batch.
 
         Parameters
         ----------
@@ -201,7 +206,7 @@ class Network:
         for layer in reversed(behind):
             dout = layer.backward(dout)
         # In front of the first layer that learns, nobody asks for a gradient.
-        getattr(first, "backward_parameters", first.backward)(dout)
+        (first.backward_parameters if _has_short_way(first) else first.backward)(dout)
         return dict(self.grads)
 
     def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
@@ -231,7 +236,8 @@ class Network:
         with place.backend.float64():
             twin = self.copy().astype("float64")
             exact = place.asarray(x, dtype="float64")
-            target = t if self.last_layer.classifies else place.asarray(t, dtype="float64")
+            classifies = getattr(self.last_layer, "classifies", False)
+            target = t if classifies else place.asarray(t, dtype="float64")
             return {
                 key: numerical_gradient(partial(_loss_at, twin, exact, target, key), array)
                 for key, array in twin.params.items()
@@ -265,7 +271,10 @@ class Network:
             If the last layer does not classify.
         """
         owner = type(self).__name__
-        if not self.last_layer.classifies:
+        shared_namespace(f"{owner}.accuracy", {"t": t, "x": x})
+        if batch_size < 1:
+            raise KoubaiError(f"{owner}.accuracy: batch_size is {batch_size}, but at least 1.")
+        if not getattr(self.last_layer, "classifies", False):
             raise KoubaiError(
                 f"{owner}.accuracy: {self.last_layer!r} ends a regression, which has no accuracy. "
                 "Look at the loss instead."
@@ -319,6 +328,11 @@ class Network:
             If the device does not have the dtype.
         """
         place = self._require_device("astype")
+        if not str(dtype).startswith("float"):
+            raise DTypeError(
+                f"{type(self).__name__}.astype: {dtype!r} is no floating-point dtype; parameters "
+                'are learned in one, such as "float32".'
+            )
         return _put(
             self, {key: place.asarray(array, dtype=dtype) for key, array in self.params.items()}
         )
@@ -335,7 +349,11 @@ class Network:
         twin = copy.copy(self)
         twin.layers = {name: copy.copy(layer) for name, layer in self.layers.items()}
         twin.last_layer = copy.copy(self.last_layer)
-        return _put(twin, {key: _copied(array) for key, array in self.params.items()})
+        arrays = self.params
+        return _put(
+            twin,
+            {key: asarray(arrays[key], device=device_of(arrays[key]), copy=True) for key in arrays},
+        )
 
     def summary(self, input_shape: Shape | None = None) -> str:
         """
@@ -360,10 +378,28 @@ class Network:
 
     def _check_targets(self, t: Array, shape: Shape) -> None:
         owner = type(self.last_layer).__name__
-        if self.last_layer.classifies:
+        if getattr(self.last_layer, "classifies", False):
             check_labels(owner, t, shape)
         else:
             check_targets(owner, t)
+
+    def _require_sound_layers(self) -> None:
+        owner = type(self).__name__
+        layers: list[object] = list(self.layers.values())
+        if not layers:
+            raise KoubaiError(f"{owner}: a network needs at least one layer.")
+        if len({id(layer) for layer in layers}) < len(layers):
+            raise KoubaiError(
+                f"{owner}: a layer stands twice in it, but keeps one input and one gradient only. "
+                "Make two layers; they may share their arrays."
+            )
+        for layer in layers:
+            links = hasattr(layer, "forward") and hasattr(layer, "backward")
+            if not links or isinstance(layer, (LossLayer, AddLayer, MulLayer)):
+                raise KoubaiError(
+                    f"{owner}: {layer!r} is no link of a chain, which takes one array forward and "
+                    "one backward. A loss goes into last_layer."
+                )
 
     def _from_first_learner(self) -> list[ChainLayer]:
         layers = list(self.layers.values())
@@ -374,8 +410,9 @@ class Network:
         y = self.predict(x)
         self._check_targets(t, y.shape)
         xp = shared_namespace(type(self.last_layer).__name__, {"t": t, "y": y})
-        label = xp.argmax(t, axis=-1) if t.shape == y.shape else t
-        hit = xp.argmax(y, axis=-1) == label
+        best = xp.argmax(y, axis=-1)
+        label = xp.argmax(t, axis=-1) if t.shape == y.shape else xp.astype(t, best.dtype)
+        hit = best == label
         return int(xp.sum(xp.astype(hit, xp.float32)))
 
     def _require_device(self, method: str) -> Device:
@@ -405,8 +442,10 @@ def _put(network: _N, arrays: dict[str, Array]) -> _N:
     return network
 
 
-def _copied(array: Array) -> Array:
-    return shared_namespace("Network.copy", {"array": array}).asarray(array, copy=True)
+def _has_short_way(layer: ChainLayer) -> TypeGuard[Affine]:
+    """Tell whether backward_parameters belongs to the very backward that the layer has."""
+    home = next((kind for kind in type(layer).__mro__ if "backward" in vars(kind)), object)
+    return "backward_parameters" in vars(home)
 
 
 def _loss_at(network: Network, x: Array, t: Array, key: str, value: Array) -> Array:

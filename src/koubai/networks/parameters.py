@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar, Protocol
 
-from koubai.errors import ShapeError
+from koubai.arrays import dtype_name, shared_namespace
+from koubai.errors import DTypeError, ShapeError
 from koubai.typing import Array
 
 __all__ = ["ChainLayer", "GradientView", "ParameterView", "locate"]
@@ -94,8 +95,18 @@ class ParameterView(GradientView):
 
     def __setitem__(self, key: str, value: Array) -> None:
         layer, name = self._places[key]
-        wanted = getattr(layer, name).shape
-        if getattr(value, "shape", ()) != wanted:
+        old = getattr(layer, name)
+        if value is old:
+            return
+        shared_namespace(f'params["{key}"]', {"the array assigned": value, "the old one": old})
+        wanted = old.shape
+        if value.dtype != old.dtype:
+            raise DTypeError(
+                f'params["{key}"] is {dtype_name(old)}; what was assigned to it is '
+                f'{dtype_name(value)}. koubai.asarray(..., dtype="{dtype_name(old)}") makes it '
+                "fit, or network.astype(...) changes the whole network."
+            )
+        if value.shape != wanted:
             raise ShapeError(
                 f'params["{key}"] is of shape {tuple(wanted)}; what was assigned to it is of shape '
                 f"{tuple(getattr(value, 'shape', ()))}."

@@ -3,7 +3,10 @@
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from koubai.arrays import native_device, shared_namespace
+from koubai.backend import asarray
 from koubai.errors import ShapeError
 from koubai.typing import Array, Shape
 
@@ -49,11 +52,13 @@ def summarize(network: "Network", input_shape: Shape | None = None) -> str:
 
 def _blank_sample(network: "Network", input_shape: Shape | None) -> Array:
     first = next(iter(network.params.values()), None)
-    if first is None or (input_shape is None and first.ndim != 2):
+    if input_shape is None and (first is None or first.ndim != 2):
         raise ShapeError(
             f"{type(network).__name__}.summary: the shape of a sample cannot be told from the "
             "parameters. Name it: network.summary(input_shape=(784,))."
         )
+    if first is None:
+        return asarray(np.zeros((1, *(input_shape or ())), np.float32))
     xp = shared_namespace("Network.summary", {"W": first})
     shape = (1, *(first.shape[:1] if input_shape is None else input_shape))
     return xp.zeros(shape, dtype=first.dtype, device=native_device(first))
