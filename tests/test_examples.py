@@ -140,10 +140,26 @@ def test_training_takes_its_options(run, tmp_path):
     assert (tmp_path / "curves.png").exists()
 
 
+def test_training_in_float64_on_a_library_that_has_it_switched_off(run):
+    pytest.importorskip("jax", reason="the only library here with float64 switched off")
+    options = ("--device", "jax", "--dtype", "float64", "--epochs", 1, "--batch-size", 20000)
+    assert "float64 on jax:cpu" in run("train_neuralnet.py", *options)
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [("--device", "nmupy", "Did you mean 'numpy'"), ("--dtype", "float31", "float31")],
+)
+def test_training_explains_what_it_cannot_do(monkeypatch, option, value, words):
+    monkeypatch.setattr(sys, "argv", ["train_neuralnet.py", option, value])
+    with pytest.raises(SystemExit, match=words):
+        runpy.run_path(str(FOLDER / "train_neuralnet.py"), run_name="__main__")
+
+
 def test_training_without_matplotlib_goes_on(run, monkeypatch):
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     printed = run("train_neuralnet.py", "--epochs", 1, "--batch-size", 20000)
-    assert 'pip install "koubai[plot]"' in printed
+    assert "pip install matplotlib" in printed
     assert "test accuracy" in printed.splitlines()[-1]
 
 

@@ -18,7 +18,7 @@ class CupyBackend(Backend):
     name: ClassVar[str] = "cupy"
     library: ClassVar[str] = "cupy"
     install: ClassVar[str] = (
-        'pip install "koubai[cuda13]" (CUDA 13) or pip install "koubai[cuda12]" (CUDA 12)'
+        "pip install cupy-cuda13x (CUDA 13) or pip install cupy-cuda12x (CUDA 12)"
     )
     remedy: ClassVar[str] = (
         "CuPy needs an NVIDIA GPU and its driver: see whether nvidia-smi finds both, and "

@@ -18,7 +18,7 @@ class JaxBackend(Backend):
 
     name: ClassVar[str] = "jax"
     library: ClassVar[str] = "jax"
-    install: ClassVar[str] = 'pip install "koubai[jax]" (with a GPU: pip install "jax[cuda13]")'
+    install: ClassVar[str] = 'pip install jax (with a GPU: pip install "jax[cuda13]")'
 
     float64_switch: ClassVar[str] = (
         "JAX has 64-bit dtypes switched off. To switch them on for the process, before any array "

@@ -18,7 +18,7 @@ class TorchBackend(Backend):
 
     name: ClassVar[str] = "torch"
     library: ClassVar[str] = "torch"
-    install: ClassVar[str] = 'pip install "koubai[torch]"'
+    install: ClassVar[str] = "pip install torch"
 
     @property
     def xp(self) -> Namespace:

@@ -66,7 +66,7 @@ def plot(backprop_losses, numerical_losses):
     try:
         from matplotlib.figure import Figure  # noqa: PLC0415
     except ImportError:
-        print('No curves: matplotlib is not installed (pip install "koubai[plot]").')
+        print("No curves: matplotlib is not installed (pip install matplotlib).")
         return
     figure = Figure(figsize=(6, 4), layout="constrained")
     axes = figure.subplots()

@@ -279,3 +279,90 @@ def test_numpy_scalar_is_an_array_without_dimensions():
 def test_every_layer_error_is_a_koubai_error():
     with pytest.raises(KoubaiError):
         MulLayer().forward([1], np.ones(2))
+
+
+ELEMENTWISE = [MulLayer, AddLayer]
+
+
+@pytest.mark.parametrize("layer", ELEMENTWISE)
+def test_shapes_that_do_not_broadcast_are_refused(device, layer):
+    x, y = (device.asarray(np.ones(n), dtype="float32") for n in (3, 4))
+    with pytest.raises(ShapeError, match=rf"{layer.__name__}: x .*\(3,\) and y \(4,\)"):
+        layer().forward(x, y)
+
+
+@pytest.mark.parametrize("layer", ELEMENTWISE)
+def test_gradient_of_another_shape_is_refused_by_the_nodes_too(layer):
+    node = layer()
+    node.forward(np.ones((2, 3)), 2.0)
+    with pytest.raises(ShapeError, match=r"dout .*\(2, 3\)"):
+        node.backward(1.0)
+
+
+@pytest.mark.parametrize("layer", ELEMENTWISE)
+def test_gradient_from_another_library_is_refused_by_the_nodes(device, layer):
+    if device.backend.name == "numpy":
+        pytest.skip("NumPy with NumPy is no mixture")
+    node = layer()
+    node.forward(device.asarray([1.0]), device.asarray([2.0]))
+    with pytest.raises(MixedArraysError, match=layer.__name__):
+        node.backward(np.ones(1, np.float32))
+
+
+def test_gradients_of_a_sum_are_arrays_of_their_own():
+    add, dout = AddLayer(), np.ones(3)
+    add.forward(np.ones(3), np.ones(3))
+    dx, dy = add.backward(dout)
+    dx += 1
+    np.testing.assert_array_equal(dout, 1)
+    np.testing.assert_array_equal(dy, 1)
+
+
+@pytest.mark.parametrize("dout", [np.float64(2), np.ones(()) * 2, 2, 2.0], ids=repr)
+@pytest.mark.parametrize("layer", [SoftmaxWithLoss(), IdentityWithLoss()], ids=repr)
+def test_gradient_of_a_loss_keeps_float32(layer, dout):
+    x = np.ones((2, 3), np.float32)
+    layer.forward(x, np.full((2, 3), 1 / 3, np.float32))
+    assert layer.backward(dout).dtype == np.float32
+
+
+def test_score_of_minus_infinity_costs_nothing_where_it_is_not_the_label(array, device):
+    layer = SoftmaxWithLoss()
+    x, t = array([[0.0, -np.inf, 0.0]]), device.asarray([2])
+    assert float(layer.forward(x, t)) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(to_numpy(layer.backward()), [[0.5, 0, -0.5]], atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "row", [[0.0, 0.0, 0.0], [0.0, 3.0, 0.0], [2.0, -1.0, 0.0], [np.nan, 0.0, 1.0]]
+)
+def test_row_that_is_no_distribution_gives_nan(array, row):
+    layer = SoftmaxWithLoss()
+    assert np.isnan(float(layer.forward(array([[1.0, 2.0, 3.0]]), array([row]))))
+
+
+def test_rows_of_probabilities_are_labels(array):
+    layer = SoftmaxWithLoss()
+    loss = layer.forward(array([[0.0, 0.0]]), array([[0.25, 0.75]]))
+    assert float(loss) == pytest.approx(np.log(2))
+    np.testing.assert_allclose(to_numpy(layer.backward()), [[0.25, -0.25]], atol=1e-7)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "int8", "int16", "int32"])
+def test_labels_of_any_integer_dtype(device, dtype):
+    x = device.asarray([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])
+    loss = SoftmaxWithLoss().forward(x, device.asarray(np.asarray([2, 2], dtype)))
+    assert float(loss) == pytest.approx((0.407606 + 2.407606) / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(), (3, 0), (0,)], ids=str)
+def test_loss_of_nothing_is_refused(shape):
+    with pytest.raises(ShapeError, match="SoftmaxWithLoss"):
+        SoftmaxWithLoss().forward(np.zeros(shape), np.zeros(shape))
+
+
+def test_integers_into_relu_and_for_a_bias_are_refused():
+    with pytest.raises(DTypeError, match="Relu: x is int64"):
+        Relu().forward(np.asarray([1, -2]))
+    with pytest.raises(DTypeError, match="Affine: b is int64"):
+        Affine(np.ones((2, 2)), np.zeros(2, np.int64))

@@ -1,5 +1,7 @@
 """Network: the book's names on any device, live parameters, and mistakes seen at the door."""
 
+from collections import OrderedDict
+
 import numpy as np
 import pytest
 
@@ -402,3 +404,93 @@ def test_default_device_is_where_a_network_is_made():
     with koubai.device("array_api_strict:device1"):
         net = TwoLayerNet(4, 3, 2)
     assert str(net.device) == "array_api_strict:device1"
+
+
+# What review found
+
+
+def test_layers_may_come_as_the_books_ordered_dict():
+    network = Network(OrderedDict(Affine1=Affine(np.eye(2), np.zeros(2)), Relu1=Relu()))
+    assert list(network.layers) == ["Affine1", "Relu1"]
+
+
+@pytest.mark.parametrize(
+    "link", [koubai.SoftmaxWithLoss(), koubai.MulLayer(), "Affine1", None], ids=repr
+)
+def test_what_is_no_link_of_a_chain_is_refused(link):
+    with pytest.raises(KoubaiError, match="no link of a chain"):
+        Network([Affine(np.eye(2), np.zeros(2)), link])
+
+
+def test_layer_that_stands_twice_is_refused():
+    affine = Affine(np.eye(2), np.zeros(2))
+    with pytest.raises(KoubaiError, match="stands twice"):
+        Network([affine, Relu(), affine])
+
+
+def test_own_backward_of_a_subclass_is_what_gradient_uses(host_batch):
+    class Decayed(Affine):
+        def backward(self, dout):
+            dx = super().backward(dout)
+            self.dW = self.dW + 100 * self.W
+            return dx
+
+    network = Network([Decayed(np.ones((4, 3)), np.zeros(3))])
+    assert network.gradient(*host_batch)["W1"].min() > 90
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "words"),
+    [
+        ([0.0] * 6, NotAnArrayError, "list"),
+        (np.zeros(6, np.float32), DTypeError, "float64.*float32"),
+        (np.zeros(5), ShapeError, r"\(6,\)"),
+    ],
+    ids=["list", "dtype", "shape"],
+)
+def test_what_does_not_fit_a_parameter_is_refused(host_net, value, error, words):
+    with pytest.raises(error, match=r'params\["b1"\].*' + words):
+        host_net.params["b1"] = value
+
+
+def test_parameter_of_another_library_is_refused(host_net, device):
+    if device.backend.name == "numpy" or "float64" not in device.backend.dtypes(device.name):
+        pytest.skip("no mixture, or no float64")
+    with pytest.raises(MixedArraysError, match="b1"):
+        host_net.params["b1"] = device.asarray(np.zeros(6))
+
+
+@pytest.mark.parametrize("dtype", ["int32", "bool", None])
+def test_dtype_that_cannot_be_learned_in_is_refused(host_net, dtype):
+    with pytest.raises(DTypeError, match="floating-point"):
+        host_net.astype(dtype)
+
+
+@pytest.mark.parametrize("batch_size", [0, -1])
+def test_accuracy_refuses_an_empty_batch_size(host_net, host_batch, batch_size):
+    with pytest.raises(KoubaiError, match=f"batch_size is {batch_size}"):
+        host_net.accuracy(*host_batch, batch_size=batch_size)
+
+
+def test_accuracy_refuses_lists(host_net, host_batch):
+    with pytest.raises(NotAnArrayError, match="accuracy: x is list"):
+        host_net.accuracy(host_batch[0].tolist(), host_batch[1])
+
+
+def test_loss_layer_of_a_reader_ends_a_network(host_batch):
+    class HalfSquare:
+        def forward(self, x, t):
+            self.error = x - t
+            return 0.5 * (self.error**2).sum()
+
+        def backward(self, dout=1):
+            return self.error * dout
+
+    network = Network([Affine(np.ones((4, 3)), np.zeros(3))], HalfSquare())
+    assert network.gradient(host_batch[0], np.zeros((5, 3)))["W1"].shape == (4, 3)
+    with pytest.raises(KoubaiError, match="regression"):
+        network.accuracy(host_batch[0], np.zeros((5, 3)))
+
+
+def test_summary_of_a_network_without_parameters():
+    assert "(N, 3)" in Network([Relu()]).summary(input_shape=(3,))

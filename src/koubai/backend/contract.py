@@ -38,7 +38,7 @@ class Backend(ABC):
     """The module that the backend imports, such as ``torch``."""
 
     install: ClassVar[str]
-    """The line that installs the library, such as ``pip install "koubai[torch]"``."""
+    """The line that installs the library, such as ``pip install torch``."""
 
     remedy: ClassVar[str] = (
         'koubai.device("cpu") always works, and koubai.devices() tells what else does.'

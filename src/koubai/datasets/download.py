@@ -155,6 +155,6 @@ def _import(library: str) -> ModuleType:
     except ImportError as error:
         raise DatasetError(
             f"load_mnist: MNIST is not here, and fetching it needs {library}, which is not "
-            'installed: pip install "koubai[data]". Or put the four files into a folder and '
+            "installed: pip install pooch. Or put the four files into a folder and "
             "name it: load_mnist(root=...), or the environment variable KOUBAI_DATA."
         ) from error
