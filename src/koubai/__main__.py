@@ -122,7 +122,7 @@ def _check(chosen: argparse.Namespace) -> int:
 
 
 def _split(names: str | None) -> list[str]:
-    return [name.strip() for name in names.split(",")] if names else []
+    return [name.strip() for name in (names or "").split(",") if name.strip()]
 
 
 def _cases(layers: list[str]) -> list[Case]:

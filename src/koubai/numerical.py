@@ -1,5 +1,6 @@
 """The numerical gradient: central differences, element by element (the book, section 4.4)."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -9,7 +10,7 @@ import numpy as np
 
 from koubai.arrays import describe, dtype_name, shared_namespace
 from koubai.backend import device_of
-from koubai.errors import DTypeError, NotAnArrayError, ShapeError
+from koubai.errors import DTypeError, KoubaiError, NotAnArrayError, ShapeError
 from koubai.typing import Array, Index
 
 __all__ = ["numerical_gradient"]
@@ -45,6 +46,8 @@ def numerical_gradient(f: Callable[[Array], Array | float], x: Array, h: float =
         by h.
     ShapeError, NotAnArrayError
         If f gives more than one number, or none.
+    KoubaiError
+        If h is not above 0.
 
     Examples
     --------
@@ -52,18 +55,27 @@ def numerical_gradient(f: Callable[[Array], Array | float], x: Array, h: float =
     >>> numerical_gradient(lambda x: (x * x).sum(), np.asarray([3.0, 4.0]))
     array([6., 8.])
     """
+    if not h > 0:
+        raise KoubaiError(f"numerical_gradient: the step h is {h}, but it must be above 0.")
     _require_float64(x)
     place = device_of(x)
     if place is None:
         raise NotAnArrayError(f"numerical_gradient: no backend knows arrays like {type(x)}.")
     gradient = np.zeros(x.shape)
-    changed = _changed_in_place if array_api_compat.is_writeable_array(x) else _changed_copy
+    in_place = array_api_compat.is_writeable_array(x)
+    changed = _changed_in_place if in_place else _changed_copy
     for index in np.ndindex(x.shape):
         value = float(x[index])
         with changed(x, index, value + h) as above:
             rise = _number(f(above))
         with changed(x, index, value - h) as below:
             gradient[index] = (rise - _number(f(below))) / (2 * h)
+    if not in_place and not gradient.any():
+        warnings.warn(
+            "numerical_gradient: no change of x changed f. Such an x cannot be written, so f must "
+            "use the array that it is handed.",
+            stacklevel=2,
+        )
     return place.asarray(gradient)
 
 

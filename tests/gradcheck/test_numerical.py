@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 import koubai
 from koubai import IdentityWithLoss, Network, TwoLayerNet, check_gradients, numerical_gradient
-from koubai.errors import DTypeError, NotAnArrayError, ShapeError
+from koubai.errors import DTypeError, KoubaiError, NotAnArrayError, ShapeError
 
 X = np.random.default_rng(0).standard_normal((5, 6))
 LABELS = np.asarray([1, 3, 0, 2, 1])
@@ -213,3 +213,16 @@ def test_network_on_a_device_without_float64_says_so():
     with pytest.raises(DTypeError, match="no_float64 has no float64"):
         network.numerical_gradient(x, t)
     check_gradients(network, x, t).raise_if_failed()  # which it is all the same
+
+
+def test_f_that_ignores_what_it_is_handed_is_warned_of_where_x_cannot_be_written():
+    x = np.asarray([3.0, 4.0])
+    x.flags.writeable = False
+    with pytest.warns(UserWarning, match="must use the array that it is handed"):
+        numerical_gradient(lambda _: float((x * x).sum()), x)
+
+
+@pytest.mark.parametrize("h", [0.0, -1e-4, float("nan")])
+def test_step_that_is_none_is_refused(h):
+    with pytest.raises(KoubaiError, match="must be above 0"):
+        numerical_gradient(lambda x: x.sum(), np.ones(2), h)

@@ -109,7 +109,7 @@ def _all_cells(config: pytest.Config) -> list[Cell]:
 
 def _names(config: pytest.Config, option: str) -> list[str]:
     value: str | None = config.getoption(_dest(option), None)
-    return [name.strip() for name in value.split(",")] if value else []
+    return [name.strip() for name in (value or "").split(",") if name.strip()]
 
 
 def _dest(option: str) -> str:
