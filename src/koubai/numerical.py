@@ -70,7 +70,7 @@ def numerical_gradient(f: Callable[[Array], Array | float], x: Array, h: float =
             rise = _number(f(above))
         with changed(x, index, value - h) as below:
             gradient[index] = (rise - _number(f(below))) / (2 * h)
-    if not in_place and not gradient.any():
+    if not in_place and gradient.size and not gradient.any():
         warnings.warn(
             "numerical_gradient: no change of x changed f. Such an x cannot be written, so f must "
             "use the array that it is handed.",
