@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Self
 
 _REST = 0.1  # seconds in which the thread pool of the last peer goes to sleep
+_PATIENCE = 1.5  # seconds, at most, of waiting for other programs to leave a core alone
+_QUIET = 0.95  # the part of the machine that is idle when nobody else is at work
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 _LIBRARIES = ("koubai", "numpy", "array-api-compat", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
 
@@ -41,8 +43,8 @@ class Peer:
         self._process.wait()
 
     def ask(self, question: dict) -> dict:
-        """Ask, and wait for the answer; meanwhile every other peer sleeps."""
-        time.sleep(_REST)
+        """Ask in a quiet moment, and wait for the answer; meanwhile every other peer sleeps."""
+        _wait_for_quiet()
         self._process.stdin.write(json.dumps(question) + "\n")
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
@@ -101,6 +103,25 @@ def record(path: Path, benchmark: str, found: Mapping) -> None:
     known = json.loads(path.read_text()) if path.exists() else {}
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(known | {benchmark: found}, indent=2) + "\n")
+
+
+def _wait_for_quiet() -> None:
+    patient_until = time.monotonic() + _PATIENCE
+    while True:
+        before = _idle_and_all_ticks()
+        time.sleep(_REST)
+        idle, ticks = (now - then for now, then in zip(_idle_and_all_ticks(), before, strict=True))
+        if idle >= _QUIET * ticks or time.monotonic() > patient_until:
+            return
+
+
+def _idle_and_all_ticks() -> tuple[int, int]:
+    """Read what Linux counts of the processors' time; elsewhere every moment is quiet."""
+    try:
+        ticks = [int(word) for word in Path("/proc/stat").read_text().split()[1:9]]
+    except OSError:
+        return 0, 0
+    return ticks[3] + ticks[4], sum(ticks)
 
 
 def _cpu() -> str:
