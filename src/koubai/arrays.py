@@ -1,6 +1,5 @@
 """Which namespace do these arrays share? The one question that every layer asks."""
 
-import importlib
 from collections.abc import Mapping
 from functools import cache
 from typing import Any, cast
@@ -21,12 +20,8 @@ __all__ = [
     "shared_namespace",
 ]
 
-# NumPy itself follows the standard from 2.1 on; importing array_api_compat.numpy takes longer
-# than importing NumPy.
-NUMPY = cast(
-    Namespace,
-    np if hasattr(np, "astype") else importlib.import_module("array_api_compat.numpy"),
-)
+# NumPy follows the standard itself, and importing array_api_compat.numpy takes longer than NumPy.
+NUMPY = cast(Namespace, np)
 _NUMBERS = frozenset({bool, int, float, complex})
 
 

@@ -335,10 +335,10 @@ def one_hot(t: Array, like: Array, owner: str = "one_hot") -> Array:
         known = (xp.abs(total - 1.0) < 0.01) & xp.all(rows >= 0, axis=-1, keepdims=True)
         return xp.where(known, rows, float("nan"))
     classes = xp.arange(like.shape[-1], device=native_device(t))
-    index = xp.astype(t, classes.dtype, copy=False)
-    rows = xp.astype(index[..., None] == classes, like.dtype)
+    index = xp.astype(t[..., None], classes.dtype, copy=False)
+    rows = xp.astype(index == classes, like.dtype)
     known = (index >= 0) & (index < like.shape[-1])
-    return xp.where(known[..., None], rows, float("nan"))
+    return xp.where(known, rows, float("nan"))
 
 
 def require_labels(owner: str, t: Array, shape: Shape) -> None:

@@ -2,8 +2,8 @@
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from koubai.arrays import describe
@@ -248,7 +248,7 @@ def asarray(
     return place.asarray(obj, dtype=dtype, copy=copy)
 
 
-def to_numpy(array: Array) -> npt.NDArray[np.generic]:
+def to_numpy(array: Array) -> npt.NDArray[Any]:
     """
     Bring an array to the host as a NumPy array: the only way back, always explicit.
 

@@ -411,8 +411,8 @@ class Network:
         self._check_targets(t, y.shape)
         xp = shared_namespace(type(self.last_layer).__name__, {"t": t, "y": y})
         best = xp.argmax(y, axis=-1)
-        label = xp.argmax(t, axis=-1) if t.shape == y.shape else xp.astype(t, best.dtype)
-        hit = best == label
+        label = xp.argmax(t, axis=-1) if t.shape == y.shape else t
+        hit = best[..., None] == xp.astype(label[..., None], best.dtype)
         return int(xp.sum(xp.astype(hit, xp.float32)))
 
     def _require_device(self, method: str) -> Device:
