@@ -29,13 +29,13 @@ class CupyBackend(Backend):
     @property
     def xp(self) -> Namespace:
         """The namespace of array-api-compat for CuPy, which has none of its own."""
-        import array_api_compat.cupy  # noqa: PLC0415
+        import array_api_compat.cupy
 
         return cast(Namespace, array_api_compat.cupy)
 
     def devices(self) -> tuple[str, ...]:
         """Name the GPUs ``0``, ``1``, ..."""
-        import cupy  # noqa: PLC0415
+        import cupy
 
         return tuple(str(number) for number in range(cupy.cuda.runtime.getDeviceCount()))
 
@@ -45,7 +45,7 @@ class CupyBackend(Backend):
 
     def native_device(self, device: str) -> Any:
         """Give CuPy's own Device; creation functions run within it."""
-        import cupy  # noqa: PLC0415
+        import cupy
 
         return cupy.cuda.Device(int(device))
 
@@ -55,7 +55,7 @@ class CupyBackend(Backend):
 
     def owns(self, array: object) -> bool:
         """Tell whether an array is CuPy's."""
-        import cupy  # noqa: PLC0415
+        import cupy
 
         return isinstance(array, cupy.ndarray)
 
@@ -66,14 +66,14 @@ class CupyBackend(Backend):
 
     def from_numpy(self, host: npt.NDArray[Any], device: str) -> Array:
         """Copy a host array to a GPU."""
-        import cupy  # noqa: PLC0415
+        import cupy
 
         with self.native_device(device):
             return cast(Array, cupy.asarray(host))
 
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Copy an array to the host."""
-        import cupy  # noqa: PLC0415
+        import cupy
 
         return np.asarray(cupy.asnumpy(array))
 

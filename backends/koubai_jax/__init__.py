@@ -28,7 +28,7 @@ class JaxBackend(Backend):
     @property
     def xp(self) -> Namespace:
         """``jax.numpy``, which follows the standard itself."""
-        import jax.numpy  # noqa: PLC0415
+        import jax.numpy
 
         return cast(Namespace, jax.numpy)
 
@@ -69,7 +69,7 @@ class JaxBackend(Backend):
 
     def owns(self, array: object) -> bool:
         """Tell whether an array is JAX's, and not one that it is tracing."""
-        import jax  # noqa: PLC0415
+        import jax
 
         return isinstance(array, jax.Array) and not isinstance(array, jax.core.Tracer)
 
@@ -85,7 +85,7 @@ class JaxBackend(Backend):
 
     def from_numpy(self, host: npt.NDArray[Any], device: str) -> Array:
         """Copy a host array to a device."""
-        import jax  # noqa: PLC0415
+        import jax
 
         copied = np.array(host)  # JAX may use the host's memory as it is
         return cast(Array, jax.device_put(copied, self.native_device(device)))
@@ -96,13 +96,13 @@ class JaxBackend(Backend):
 
     def synchronize(self, device: str) -> None:
         """Wait for a computation that is queued behind all others on the device."""
-        import jax  # noqa: PLC0415
+        import jax
 
         (jax.device_put(0.0, self.native_device(device)) + 0).block_until_ready()
 
     def scope(self, device: str) -> AbstractContextManager[object]:
         """Multiply float32 in float32: on GPUs of today JAX's default is TF32, with 10 bits."""
-        import jax  # noqa: PLC0415
+        import jax
 
         if device.startswith("cpu"):
             return nullcontext()
@@ -110,12 +110,12 @@ class JaxBackend(Backend):
 
     def float64(self) -> AbstractContextManager[object]:
         """Give a context in which float64 is switched on."""
-        import jax  # noqa: PLC0415
+        import jax
 
         return cast(AbstractContextManager[object], jax.enable_x64(True))  # noqa: FBT003
 
     def _natives(self) -> dict[str, Any]:
-        import jax  # noqa: PLC0415
+        import jax
 
         found = list(jax.devices())
         with suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
@@ -124,7 +124,7 @@ class JaxBackend(Backend):
 
 
 def _has_64_bits() -> bool:
-    import jax  # noqa: PLC0415
+    import jax
 
     return bool(cast(Any, jax.config).jax_enable_x64)
 

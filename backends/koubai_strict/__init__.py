@@ -21,7 +21,7 @@ class StrictBackend(Backend):
     @property
     def xp(self) -> Namespace:
         """``array_api_strict`` itself."""
-        import array_api_strict  # noqa: PLC0415
+        import array_api_strict
 
         return cast(Namespace, array_api_strict)
 

@@ -23,13 +23,13 @@ class TorchBackend(Backend):
     @property
     def xp(self) -> Namespace:
         """The namespace of array-api-compat for PyTorch."""
-        import array_api_compat.torch  # noqa: PLC0415
+        import array_api_compat.torch
 
         return cast(Namespace, array_api_compat.torch)
 
     def devices(self) -> tuple[str, ...]:
         """Name the CPU and the GPUs that PyTorch finds."""
-        import torch  # noqa: PLC0415
+        import torch
 
         cuda = tuple(f"cuda:{number}" for number in range(torch.cuda.device_count()))
         mps = ("mps",) if torch.backends.mps.is_available() else ()
@@ -45,7 +45,7 @@ class TorchBackend(Backend):
 
     def explain(self, device: str) -> str:
         """Tell a build without CUDA from a machine without a GPU."""
-        import torch  # noqa: PLC0415
+        import torch
 
         if device.startswith("cuda") and torch.version.cuda is None:
             return (
@@ -62,7 +62,7 @@ class TorchBackend(Backend):
 
     def native_device(self, device: str) -> Any:
         """Give a ``torch.device``."""
-        import torch  # noqa: PLC0415
+        import torch
 
         return torch.device(device)
 
@@ -72,7 +72,7 @@ class TorchBackend(Backend):
 
     def owns(self, array: object) -> bool:
         """Tell whether an array is a tensor."""
-        import torch  # noqa: PLC0415
+        import torch
 
         return isinstance(array, torch.Tensor)
 
@@ -83,7 +83,7 @@ class TorchBackend(Backend):
 
     def from_numpy(self, host: npt.NDArray[Any], device: str) -> Array:
         """Copy a host array into a new tensor."""
-        import torch  # noqa: PLC0415
+        import torch
 
         # torch.tensor refuses negative strides; this copy has none.
         return cast(Array, torch.from_numpy(np.array(host, order="C")).to(device))
@@ -100,7 +100,7 @@ class TorchBackend(Backend):
 
     def synchronize(self, device: str) -> None:
         """Wait for the GPU; the CPU has nothing to wait for."""
-        import torch  # noqa: PLC0415
+        import torch
 
         if device.startswith("cuda"):
             torch.cuda.synchronize(device)

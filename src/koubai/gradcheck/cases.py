@@ -20,7 +20,8 @@ from koubai.layers import (
     Tanh,
 )
 from koubai.networks import Network, TwoLayerNet
-from koubai.networks.parameters import ChainLayer, locate
+from koubai.networks.chain import ChainLayer
+from koubai.networks.parameters import locate
 
 __all__ = ["CASES", "Case"]
 

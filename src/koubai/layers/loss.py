@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import ClassVar
 
-from koubai.functions import count_samples, one_hot
+from koubai.labels import count_samples, one_hot
 from koubai.layers.base import Layer
 from koubai.typing import Array, Value
 

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from koubai.backend import to_numpy
 from koubai.errors import LabelError
-from koubai.functions import require_labels
+from koubai.labels import require_labels
 from koubai.typing import Array, Shape
 
 __all__ = ["check_labels", "check_targets"]

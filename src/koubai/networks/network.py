@@ -1,18 +1,23 @@
 """Network: layers in a row, and a layer that ends them in a loss."""
 
 import copy
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import partial
 from math import isfinite, prod
-from typing import Self, TypeGuard, TypeVar
+from typing import Self, TypeVar
 
 from koubai.arrays import dtype_name, shared_namespace
 from koubai.backend import Device, asarray, device, device_of
 from koubai.errors import DTypeError, KoubaiError, ShapeError
-from koubai.layers import AddLayer, Affine, LossLayer, MulLayer, SoftmaxWithLoss
+from koubai.layers import LossLayer, SoftmaxWithLoss
+from koubai.networks.chain import (
+    ChainLayer,
+    backward_to_parameters,
+    chained,
+    from_first_learner,
+)
 from koubai.networks.door import check_labels, check_targets
-from koubai.networks.parameters import ChainLayer, GradientView, ParameterView, locate
+from koubai.networks.parameters import GradientView, ParameterView, locate
 from koubai.networks.summary import summarize
 from koubai.numerical import numerical_gradient
 from koubai.typing import Array, Shape, Value
@@ -66,8 +71,7 @@ class Network:
         layers: Iterable[ChainLayer] | Mapping[str, ChainLayer],
         last_layer: LossLayer | None = None,
     ) -> None:
-        self.layers = _named(layers.values() if isinstance(layers, Mapping) else layers)
-        self._require_sound_layers()
+        self.layers = chained(type(self).__name__, layers)
         self.last_layer = SoftmaxWithLoss() if last_layer is None else last_layer
 
     def __repr__(self) -> str:
@@ -202,11 +206,11 @@ class Network:
         """
         self.loss(x, t)
         dout = self.last_layer.backward()
-        first, *behind = self._from_first_learner()
+        # In front of the first layer that learns, nobody asks for a gradient.
+        first, *behind = from_first_learner(self.layers)
         for layer in reversed(behind):
             dout = layer.backward(dout)
-        # In front of the first layer that learns, nobody asks for a gradient.
-        (first.backward_parameters if _has_short_way(first) else first.backward)(dout)
+        backward_to_parameters(first, dout)
         return dict(self.grads)
 
     def numerical_gradient(self, x: Array, t: Array) -> dict[str, Array]:
@@ -383,29 +387,6 @@ class Network:
         else:
             check_targets(owner, t)
 
-    def _require_sound_layers(self) -> None:
-        owner = type(self).__name__
-        layers: list[object] = list(self.layers.values())
-        if not layers:
-            raise KoubaiError(f"{owner}: a network needs at least one layer.")
-        if len({id(layer) for layer in layers}) < len(layers):
-            raise KoubaiError(
-                f"{owner}: a layer stands twice in it, but keeps one input and one gradient only. "
-                "Make two layers; they may share their arrays."
-            )
-        for layer in layers:
-            links = hasattr(layer, "forward") and hasattr(layer, "backward")
-            if not links or isinstance(layer, (LossLayer, AddLayer, MulLayer)):
-                raise KoubaiError(
-                    f"{owner}: {layer!r} is no link of a chain, which takes one array forward and "
-                    "one backward. A loss goes into last_layer."
-                )
-
-    def _from_first_learner(self) -> list[ChainLayer]:
-        layers = list(self.layers.values())
-        learns = (i for i, layer in enumerate(layers) if getattr(layer, "parameters", ()))
-        return layers[next(learns, 0) :]
-
     def _hits(self, x: Array, t: Array) -> int:
         y = self.predict(x)
         self._check_targets(t, y.shape)
@@ -425,27 +406,11 @@ _N = TypeVar("_N", bound=Network)
 _select = device  # `to` has a parameter of that name, and the class a property
 
 
-def _named(layers: Iterable[ChainLayer]) -> dict[str, ChainLayer]:
-    named: dict[str, ChainLayer] = {}
-    counts: Counter[str] = Counter()
-    for layer in layers:
-        kind = type(layer).__name__
-        counts[kind] += 1
-        named[f"{kind}{counts[kind]}"] = layer
-    return named
-
-
 def _put(network: _N, arrays: dict[str, Array]) -> _N:
     for key, (layer, name) in locate(network.layers).items():
         setattr(layer, name, arrays[key])
         vars(layer).pop(f"d{name}", None)
     return network
-
-
-def _has_short_way(layer: ChainLayer) -> TypeGuard[Affine]:
-    """Tell whether backward_parameters belongs to the very backward that the layer has."""
-    home = next((kind for kind in type(layer).__mro__ if "backward" in vars(kind)), object)
-    return "backward_parameters" in vars(home)
 
 
 def _loss_at(network: Network, x: Array, t: Array, key: str, value: Array) -> Array:

@@ -1,27 +1,14 @@
 """Live views of the parameters and gradients of a network, by the book's names."""
 
 from collections.abc import Iterator, Mapping
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 from koubai.arrays import dtype_name, shared_namespace
 from koubai.errors import DTypeError, ShapeError
+from koubai.networks.chain import ChainLayer
 from koubai.typing import Array
 
-__all__ = ["ChainLayer", "GradientView", "ParameterView", "locate"]
-
-
-class ChainLayer(Protocol):
-    """
-    What a network asks of its layers: one array in, one array out, both ways.
-
-    A layer that learns names its parameters in ``parameters``, as `Layer` tells.
-    """
-
-    def forward(self, x: Array, /) -> Array:
-        """Give the output."""
-
-    def backward(self, dout: Array, /) -> Array:
-        """Give the gradient of the input."""
+__all__ = ["GradientView", "ParameterView", "locate"]
 
 
 def locate(layers: Mapping[str, ChainLayer]) -> dict[str, tuple[ChainLayer, str]]:
