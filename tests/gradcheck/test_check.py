@@ -248,6 +248,11 @@ def test_network_whose_gradient_is_not_that_of_its_backward_is_a_fail():
     assert not report.passed
 
 
+def test_one_hot_labels_of_a_network_stay_labels_throughout():
+    rows = np.eye(4)[[1, 3, 0, 2, 1]]
+    check_gradients(Network([affine(4, 4)]), X, rows).raise_if_failed()
+
+
 def test_zero_gradient_is_remarked():
     (row,) = check_gradients(Relu(), -np.ones((2, 3))).rows
     assert row.passed

@@ -158,7 +158,8 @@ class Stage:
 
     def run_elsewhere(self) -> None:
         """Run forward and backward at another point, so that nothing left over goes unseen."""
-        y = self.forward({n: self.hand_like(n, 1.01 * host) for n, host in self.point.items()})
+        moved = {name: 1.01 * host for name, host in self.point.items() if name != "t"}
+        y = self.forward({name: self.hand_like(name, host) for name, host in moved.items()})
         _require_same("forward", self.given, self.values)
         dout = 1.0 if _is_number(y) else self.hand(np.ones(tuple(y.shape)))
         with _phase("backward"):
