@@ -144,12 +144,13 @@ def test_wrong_gradient_near_a_kink_is_a_fail(distance, mode):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("score", [10.0, 18.0, 25.0])
-def test_terms_that_cancel_in_the_loss_are_neither_kink_nor_fail(score, mode):
+@pytest.mark.parametrize(
+    ("score", "verdicts"), [(10.0, {"PASS"}), (18.0, {"PASS", "NOISE"}), (25.0, {"NOISE"})]
+)
+def test_terms_that_cancel_in_the_loss_are_neither_kink_nor_fail(score, verdicts, mode):
     confident = np.asarray([[0.0, score], [0.0, score - 1]]), np.asarray([1, 1])
     (row,) = check_gradients(SoftmaxWithLoss(), *confident, mode=mode).rows
-    assert row.verdict == ("PASS" if score == 10 else "NOISE" if score == 25 else row.verdict)
-    assert row.verdict in {"PASS", "NOISE"}
+    assert row.verdict in verdicts
 
 
 class FarOff:
@@ -212,15 +213,8 @@ class Adds:
         return dout @ self.W.T
 
 
-class NamesNothingBeforehand:
+class NamesNothingBeforehand(Adds):
     """Has its dW only after backward, as many a reader's class; and a wrong one."""
-
-    def __init__(self):
-        self.W = np.ones((4, 3))
-
-    def forward(self, x):
-        self.x = x
-        return x @ self.W
 
     def backward(self, dout):
         self.dW = -5 * self.x.T @ dout

@@ -16,7 +16,6 @@ from koubai import (
 )
 from koubai.errors import (
     DTypeError,
-    KoubaiError,
     MixedArraysError,
     NotAnArrayError,
     NotForwardedError,
@@ -276,9 +275,20 @@ def test_numpy_scalar_is_an_array_without_dimensions():
     assert dy.tolist() == [3.0, 3.0]
 
 
-def test_every_layer_error_is_a_koubai_error():
-    with pytest.raises(KoubaiError):
+def test_list_beside_an_array_is_refused_by_the_nodes():
+    with pytest.raises(NotAnArrayError, match="MulLayer: x is list"):
         MulLayer().forward([1], np.ones(2))
+
+
+@pytest.mark.parametrize("layer", [SoftmaxWithLoss, IdentityWithLoss])
+def test_gradient_behind_a_loss_may_be_an_array_of_the_device(array, device, layer):
+    by_number, by_array = layer(), layer()
+    x, t = array([[0.5, 0.25]]), array([[0.0, 1.0]])
+    by_number.forward(x, t)
+    by_array.forward(x, t)
+    expected, found = by_number.backward(3), by_array.backward(array(3.0))
+    np.testing.assert_allclose(to_numpy(found), to_numpy(expected), rtol=1e-6)
+    assert device.backend.device_of(found) == device.name
 
 
 ELEMENTWISE = [MulLayer, AddLayer]
