@@ -163,6 +163,13 @@ def test_training_without_matplotlib_goes_on(run, monkeypatch):
     assert "test accuracy" in printed.splitlines()[-1]
 
 
+def test_compiled_step(run, spec):
+    printed = run("compiled_step.py", "--device", spec, "--steps", 5, "--plan")
+    losses = re.findall(r"microseconds a step, loss (\S+)", printed)
+    assert losses[0] == losses[1]
+    assert ("What each pass did" in printed) == spec.startswith(("numpy", "cupy"))
+
+
 def test_backprop_vs_numerical(run, spec, tmp_path):
     printed = run("backprop_vs_numerical.py", "--device", spec)
     assert "41 parameters" in printed

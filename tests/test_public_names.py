@@ -19,8 +19,14 @@ def test_names_of_a_module_are_names_of_koubai(module):
 
 
 def test_names_of_backends_are_names_of_koubai():
-    inner = {"DeviceStatus", "device_of", "registry"}
+    inner = {"DeviceStatus", "PureFunction", "device_of", "registry"}
     assert set(koubai.backend.__all__) - inner <= set(koubai.__all__)
+
+
+def test_names_of_compile_are_names_of_koubai():
+    outer = {*koubai.compile.__all__, "compile"} - {"compile_function"}
+    assert outer <= set(koubai.__all__)
+    assert callable(koubai.compile)
 
 
 def test_all_names_are_there():

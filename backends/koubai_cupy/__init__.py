@@ -1,12 +1,13 @@
 """CuPy on NVIDIA GPUs."""
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from koubai.backend import Backend
+from koubai.backend import Backend, PureFunction
 from koubai.typing import Array, Namespace
 
 __all__ = ["CupyBackend"]
@@ -25,6 +26,8 @@ class CupyBackend(Backend):
         "whether CuPy's package is of the driver's CUDA version. Without a GPU, use "
         'koubai.device("cpu").'
     )
+
+    compiler: ClassVar[str] = "a plan of CuPy calls into buffers"
 
     @property
     def xp(self) -> Namespace:
@@ -76,6 +79,21 @@ class CupyBackend(Backend):
         import cupy
 
         return np.asarray(cupy.asnumpy(array))
+
+    def compile(self, function: PureFunction, device: str) -> PureFunction:
+        """Record the function at its first call, and replay it into a memory pool of its own."""
+        import cupy
+
+        from koubai.compile.recorded import RecordedFunction
+
+        pool = cupy.cuda.MemoryPool()
+
+        @contextmanager
+        def at_home() -> Iterator[None]:
+            with self.native_device(device), cupy.cuda.using_allocator(pool.malloc):
+                yield
+
+        return RecordedFunction(function, cupy, self.xp, at_home)
 
     def scope(self, device: str) -> AbstractContextManager[object]:
         """Make a GPU the current one, on which CuPy computes."""

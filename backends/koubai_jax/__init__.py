@@ -1,16 +1,18 @@
 """JAX's arrays, on the CPU, GPUs and TPUs; its autograd is not used."""
 
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from koubai.backend import Backend
+from koubai.backend import Backend, PureFunction
 from koubai.errors import MixedArraysError
 from koubai.typing import Array, Namespace
 
 __all__ = ["JaxBackend"]
+
+_State: TypeAlias = dict[str, Any]
 
 
 class JaxBackend(Backend):
@@ -24,6 +26,8 @@ class JaxBackend(Backend):
         "JAX has 64-bit dtypes switched off. To switch them on for the process, before any array "
         'is made: jax.config.update("jax_enable_x64", True), or JAX_ENABLE_X64=1.'
     )
+
+    compiler: ClassVar[str] = "jax.jit"
 
     @property
     def xp(self) -> Namespace:
@@ -108,6 +112,63 @@ class JaxBackend(Backend):
             return nullcontext()
         return cast(AbstractContextManager[object], jax.default_matmul_precision("highest"))
 
+    def compile(self, function: PureFunction, device: str) -> PureFunction:
+        """Compile with ``jax.jit``; the arrays of the state are donated."""
+        import jax
+
+        from koubai.compile.record import flatten, unflatten
+
+        forms: list[Any] = []
+
+        def pure(arrays: _State, numbers: _State, *inputs: Array) -> tuple[_State, Any]:
+            new, outputs = function({**arrays, **numbers}, *inputs)
+            flat: list[Any] = []
+            forms[:] = [flatten(outputs, flat)]  # JAX itself would sort the keys of a dict
+            return {k: v for k, v in new.items() if v is not numbers.get(k)}, flat
+
+        run = self._runner(jax.jit(pure, donate_argnums=0), device)
+
+        def formed(state: _State, *inputs: Array) -> tuple[_State, Any]:
+            new, flat = run(state, *inputs)
+            return new, unflatten(forms[0], flat)
+
+        return formed
+
+    def compile_loop(self, function: PureFunction, device: str) -> PureFunction:
+        """Compile the loop as well, with ``jax.lax.scan``."""
+        import jax
+
+        def once(state: _State, inputs: tuple[Array, ...]) -> tuple[_State, Any]:
+            return function(dict(state), *inputs)
+
+        def pure(arrays: _State, numbers: _State, *inputs: Array) -> tuple[_State, Any]:
+            carried = {**arrays, **jax.tree.map(jax.numpy.asarray, numbers)}
+            return cast(tuple[_State, Any], jax.lax.scan(once, carried, inputs))
+
+        return self._runner(jax.jit(pure, donate_argnums=0), device)
+
+    def _runner(self, jitted: Any, device: str) -> PureFunction:
+        """Call what is compiled with arrays and numbers apart, and give numbers back as such."""
+        import jax
+
+        def run(state: _State, *inputs: Array) -> tuple[_State, Any]:
+            numbers = {k: v for k, v in state.items() if isinstance(v, (int, float))}
+            arrays = {k: v for k, v in state.items() if k not in numbers}
+            try:
+                with self.scope(device):
+                    new, outputs = jitted(arrays, numbers, *inputs)
+            except (
+                jax.errors.ConcretizationTypeError,
+                jax.errors.NonConcreteBooleanIndexError,
+                jax.errors.TracerArrayConversionError,
+                jax.errors.TracerIntegerConversionError,
+            ) as error:
+                raise _not_compiled(error) from error
+            changed = {k: _as_before(numbers.get(k), v) for k, v in new.items()}
+            return {**numbers, **changed}, outputs
+
+        return run
+
     def float64(self) -> AbstractContextManager[object]:
         """Give a context in which float64 is switched on."""
         import jax
@@ -121,6 +182,23 @@ class JaxBackend(Backend):
         with suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
             found += jax.devices("cpu")
         return {_name(native): native for native in found}
+
+
+def _as_before(number: Any, value: Any) -> Any:
+    return value if number is None else value.item()
+
+
+def _not_compiled(error: Exception) -> Exception:
+    """Say the same as for a recorded step: which line, and what to write."""
+    from koubai.compile.blame import cannot
+
+    what = str(error).partition("\n")[0].rstrip(".")
+    return cannot(
+        f"needs a value while JAX has none yet ({what})",
+        "A compiled step does the same for all values. Keep values in arrays, choose with "
+        "xp.where(condition, a, b), and keep shapes that do not depend on the data.",
+        error.__traceback__,
+    )
 
 
 def _has_64_bits() -> bool:

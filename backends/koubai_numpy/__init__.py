@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from koubai.arrays import NUMPY
-from koubai.backend import Backend
+from koubai.backend import Backend, PureFunction
 from koubai.typing import Array, Namespace
 
 __all__ = ["NumpyBackend"]
@@ -18,6 +18,8 @@ class NumpyBackend(Backend):
     name: ClassVar[str] = "numpy"
     library: ClassVar[str] = "numpy"
     install: ClassVar[str] = "pip install numpy"
+
+    compiler: ClassVar[str] = "a plan of NumPy calls into buffers"
 
     @property
     def xp(self) -> Namespace:
@@ -46,6 +48,13 @@ class NumpyBackend(Backend):
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Give the array itself."""
         return np.asarray(array)
+
+    def compile(self, function: PureFunction, device: str) -> PureFunction:
+        """Record the function at its first call, and replay it from then on."""
+        del device
+        from koubai.compile.recorded import RecordedFunction
+
+        return RecordedFunction(function)
 
     def read_only(self, array: Array) -> Array:
         """Give a view without the flag WRITEABLE."""

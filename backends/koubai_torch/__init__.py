@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from koubai.arrays import dtype_name
-from koubai.backend import Backend
+from koubai.backend import Backend, PureFunction
 from koubai.errors import DTypeError
 from koubai.typing import Array, Namespace
 
@@ -19,6 +19,8 @@ class TorchBackend(Backend):
     name: ClassVar[str] = "torch"
     library: ClassVar[str] = "torch"
     install: ClassVar[str] = "pip install torch"
+
+    compiler: ClassVar[str] = "torch.inference_mode"
 
     @property
     def xp(self) -> Namespace:
@@ -98,6 +100,21 @@ class TorchBackend(Backend):
                 'koubai.asarray(x, dtype="float32").'
             ) from error
 
+    def compile(self, function: PureFunction, device: str) -> PureFunction:
+        """Run in inference mode, which keeps no record for autograd."""
+        del device
+        import torch
+
+        def run(state: dict[str, Any], *inputs: Array) -> tuple[dict[str, Any], Any]:
+            with torch.inference_mode():
+                new, outputs = function(state, *inputs)
+            # Tensors made in that mode cannot be written outside of it: the state and what the
+            # caller gets are ordinary ones.
+            made = {name: _ordinary(value, state.get(name)) for name, value in new.items()}
+            return made, _all_ordinary(outputs)
+
+        return run
+
     def synchronize(self, device: str) -> None:
         """Wait for the GPU; the CPU has nothing to wait for."""
         import torch
@@ -106,3 +123,24 @@ class TorchBackend(Backend):
             torch.cuda.synchronize(device)
         elif device == "mps":
             torch.mps.synchronize()
+
+
+def _all_ordinary(outputs: Any) -> Any:
+    if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
+        return type(outputs)(*map(_all_ordinary, outputs))
+    if isinstance(outputs, (tuple, list)):
+        return type(outputs)(map(_all_ordinary, outputs))
+    if isinstance(outputs, dict):
+        return {key: _all_ordinary(value) for key, value in outputs.items()}
+    # What is no inference tensor is an input, or looks at one.
+    return outputs.clone() if hasattr(outputs, "clone") else outputs
+
+
+def _ordinary(value: Any, old: Any = None) -> Any:
+    """Give an ordinary tensor with these values: the old one, where it has their form."""
+    import torch
+
+    if not isinstance(value, torch.Tensor) or not value.is_inference():
+        return value
+    fits = isinstance(old, torch.Tensor) and (old.shape, old.dtype) == (value.shape, value.dtype)
+    return old.copy_(value) if fits else value.clone()

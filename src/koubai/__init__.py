@@ -19,6 +19,7 @@ from koubai.backend import (
 from koubai.errors import (
     BackendError,
     BackendNotInstalledError,
+    CompileError,
     DatasetError,
     DeviceNotAvailableError,
     DeviceSpecError,
@@ -62,8 +63,11 @@ from koubai.layers import (
 )
 from koubai.networks import GradientView, Network, ParameterView, TwoLayerNet
 from koubai.numerical import numerical_gradient
+from koubai.optimizers import SGD, Momentum
 
 if TYPE_CHECKING:
+    from koubai.compile import CompiledFunction, CompiledStep, compile_step
+    from koubai.compile import compile_function as compile  # noqa: A004
     from koubai.datasets import load_mnist
     from koubai.gradcheck import GradientReport, GradientRow, check_gradients
     from koubai.testing import Cell, cells
@@ -71,12 +75,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "SGD",
     "AddLayer",
     "Affine",
     "Backend",
     "BackendError",
     "BackendNotInstalledError",
     "Cell",
+    "CompileError",
+    "CompiledFunction",
+    "CompiledStep",
     "DTypeError",
     "DatasetError",
     "Device",
@@ -92,6 +100,7 @@ __all__ = [
     "Layer",
     "LossLayer",
     "MixedArraysError",
+    "Momentum",
     "MulLayer",
     "Network",
     "NotAnArrayError",
@@ -108,6 +117,8 @@ __all__ = [
     "asarray",
     "cells",
     "check_gradients",
+    "compile",
+    "compile_step",
     "cross_entropy_error",
     "device",
     "devices",
@@ -136,10 +147,13 @@ __all__ = [
 # What only proofs, tests and examples need is imported when it is first named.
 _LATER = {
     "Cell": "testing",
+    "CompiledFunction": "compile",
+    "CompiledStep": "compile",
     "GradientReport": "gradcheck",
     "GradientRow": "gradcheck",
     "cells": "testing",
     "check_gradients": "gradcheck",
+    "compile_step": "compile",
     "load_mnist": "datasets",
 }
 

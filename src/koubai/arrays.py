@@ -24,6 +24,10 @@ __all__ = [
 NUMPY = cast(Namespace, np)
 _NUMBERS = frozenset({bool, int, float, complex})
 
+# Asking array-api-compat takes microseconds, and each layer asks; the answer goes by the type.
+_SPACES_BY_TYPE: dict[type, Namespace] = {}
+_PLAIN = frozenset({"torch", "cupy"})  # modules whose arrays simply have a device
+
 
 def array_namespace(*arrays: object, **named: object) -> Namespace:
     """
@@ -81,6 +85,8 @@ def native_device(array: Array) -> Any:
     None for an array that has none to tell, such as one that JAX is tracing; None
     is also what creation functions take for "wherever it is usual".
     """
+    if type(array) in _SPACES_BY_TYPE and type(array).__module__ in _PLAIN:
+        return cast(Any, array).device
     return array_api_compat.device(array)
 
 
@@ -115,18 +121,27 @@ def _prove_shared(owner: str, arrays: Mapping[str, object]) -> Namespace:
     if not found:
         name, array = next(iter(arrays.items()))
         raise _not_an_array(owner, name, array)
-    shared, _ = next(iter(found.values()))
+    spaces = [xp for xp, _ in found.values()]
+    # While a step is recorded, arrays of the recorded library are its constants.
+    shared = next((xp for xp in spaces if hasattr(xp, "records")), spaces[0])
+    known = shared, getattr(shared, "records", shared)
     places = [place for _, place in found.values() if place is not None]
     # Compared one by one: CuPy's devices have no hash.
-    if any(xp is not shared for xp, _ in found.values()) or any(p != places[0] for p in places):
+    if any(xp not in known for xp in spaces) or any(p != places[0] for p in places):
         raise _mixed(owner, {name: arrays[name] for name in found})
     return shared
 
 
 def _namespace_of(array: object) -> Namespace:
+    known = _SPACES_BY_TYPE.get(type(array))
+    if known is not None:
+        return known
     if isinstance(array, (np.ndarray, np.generic)):
         return NUMPY
-    return cast(Namespace, array_api_compat.array_namespace(array))
+    found = cast(Namespace, array_api_compat.array_namespace(array))
+    if not hasattr(found, "records"):  # what records has a namespace for each library
+        _SPACES_BY_TYPE[type(array)] = found
+    return found
 
 
 def _not_an_array(owner: str, name: str, found: object) -> NotAnArrayError:

@@ -7,6 +7,7 @@ programmer would expect in its place, so that ``except ValueError`` keeps workin
 __all__ = [
     "BackendError",
     "BackendNotInstalledError",
+    "CompileError",
     "DTypeError",
     "DatasetError",
     "DeviceNotAvailableError",
@@ -76,3 +77,7 @@ class GradientError(KoubaiError, AssertionError):
 
 class DatasetError(KoubaiError, OSError):
     """A data set is missing, truncated or altered, or cannot be fetched or stored."""
+
+
+class CompileError(KoubaiError, TypeError):
+    """Something that cannot be recorded once for all values: a read on the host, a branch."""

@@ -50,11 +50,13 @@ def one_hot(t: Array, like: Array, owner: str = "one_hot") -> Array:
         total = xp.sum(rows, axis=-1, keepdims=True)
         known = (xp.abs(total - 1.0) < 0.01) & xp.all(rows >= 0, axis=-1, keepdims=True)
         return xp.where(known, rows, float("nan"))
-    classes = xp.arange(like.shape[-1], device=native_device(t))
-    index = xp.astype(t[..., None], classes.dtype, copy=False)
-    rows = xp.astype(index == classes, like.dtype)
-    known = (index >= 0) & (index < like.shape[-1])
-    return xp.where(known, rows, float("nan"))
+    # A table with a row for every class, and one of NaN at each end for what is no class.
+    classes, place = like.shape[-1], native_device(t)
+    nowhere = xp.full((1, classes), float("nan"), dtype=like.dtype, device=place)
+    table = xp.concat([nowhere, xp.eye(classes, dtype=like.dtype, device=place), nowhere])
+    index = xp.astype(xp.reshape(t, (-1,)), xp.arange(0, device=place).dtype, copy=False)
+    row = xp.minimum(xp.maximum(index, -1), classes) + 1
+    return xp.reshape(xp.take(table, row, axis=0), like.shape)
 
 
 def require_labels(owner: str, t: Array, shape: Shape) -> None:

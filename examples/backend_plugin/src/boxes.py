@@ -60,9 +60,15 @@ def on_boxes(function):
     return on_one_shelf
 
 
-def in_box(function, first, *, dtype=None, device=None, **options):
+def on_many_boxes(function):
+    """Make a function of a list of arrays one of a list of boxes."""
+    opened = on_boxes(lambda *values, **options: function(values, **options))
+    return lambda boxes, **options: opened(*boxes, **options)
+
+
+def in_box(function, *arguments, dtype=None, device=None, **options):
     """Put what a function of NumPy's makes in a box, by default on the upper shelf."""
-    return Array(function(first, dtype=dtype, **options), device or SHELVES[0])
+    return Array(function(*arguments, dtype=dtype, **options), device or SHELVES[0])
 
 
 def asarray(obj, *, device=None, **options):
@@ -78,8 +84,8 @@ def reflected(function):
 
 OPERATORS = "add sub mul truediv matmul neg invert and_ or_ lt le gt ge eq ne"
 FUNCTIONS = """
-    abs exp log tanh isfinite maximum where matmul astype
-    sum max all any argmax reshape expand_dims
+    abs exp log tanh isfinite maximum minimum where matmul astype
+    sum max all any argmax reshape expand_dims take zeros_like
 """
 DTYPES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128
@@ -97,6 +103,10 @@ vars(xp).update(
     asarray=asarray,
     arange=partial(in_box, np.arange),
     zeros=partial(in_box, np.zeros),
+    full=partial(in_box, np.full),
+    eye=partial(in_box, np.eye),
+    concat=on_many_boxes(np.concatenate),
+    stack=on_many_boxes(np.stack),
     **{name: on_boxes(getattr(np, name)) for name in FUNCTIONS.split()},
     **{name: np.dtype(name) for name in DTYPES.split()},
 )

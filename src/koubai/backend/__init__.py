@@ -1,6 +1,6 @@
 """Backends and devices: the contract, the registry, and selection by a string."""
 
-from koubai.backend.contract import Backend
+from koubai.backend.contract import Backend, PureFunction
 from koubai.backend.place import Device
 from koubai.backend.plugins import registry
 from koubai.backend.selection import (
@@ -20,6 +20,7 @@ __all__ = [
     "Backend",
     "Device",
     "DeviceStatus",
+    "PureFunction",
     "asarray",
     "device",
     "device_of",

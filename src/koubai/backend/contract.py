@@ -2,8 +2,9 @@
 
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeAlias, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +13,12 @@ from koubai.arrays import array_namespace, native_device
 from koubai.errors import NotAnArrayError
 from koubai.typing import Array, Namespace
 
-__all__ = ["INTEGERS", "Backend"]
+__all__ = ["INTEGERS", "Backend", "PureFunction"]
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64")
+
+PureFunction: TypeAlias = Callable[..., tuple[dict[str, Any], Any]]
+"""``(state, *inputs) -> (state, outputs)``, as `Backend.compile` tells."""
 
 
 class Backend(ABC):
@@ -47,6 +51,9 @@ class Backend(ABC):
 
     float64_switch: ClassVar[str] = ""
     """How float64 is switched on, in a library that has it switched off."""
+
+    compiler: ClassVar[str] = "nothing: the step runs as it is written"
+    """What `compile` compiles with, in a few words."""
 
     @property
     @abstractmethod
@@ -129,6 +136,56 @@ class Backend(ABC):
     def float64(self) -> AbstractContextManager[object]:
         """Give a context in which float64 works, for a library that switches it off."""
         return nullcontext()
+
+    def compile(self, function: PureFunction, device: str) -> PureFunction:
+        """
+        Make a pure function of (state, inputs) faster; by default it stays as it is.
+
+        Parameters
+        ----------
+        function : callable
+            ``(state, *inputs) -> (state, outputs)``. The state is a dict of arrays and
+            Python numbers by name, inputs are arrays, outputs are arrays in tuples, lists
+            and dicts. It works on the arrays of any library, keeps none, and reads none.
+        device : str
+            The device on which all arrays lie.
+
+        Returns
+        -------
+        callable
+            The same function for arrays of the shapes and dtypes of its first call. It
+            takes the numbers of the state anew at each call. It may write over the arrays
+            of the state that it is handed, or use them up; inputs it only reads, and
+            outputs are the caller's to keep.
+
+        Raises
+        ------
+        CompileError
+            At the first call, where the function does what cannot be compiled.
+        """
+        del device
+        return function
+
+    def compile_loop(self, function: PureFunction, device: str) -> PureFunction | None:
+        """
+        Make one function of many calls, where that gains something over calling many times.
+
+        Parameters
+        ----------
+        function : callable
+            As for `compile`; the state that it gives has the names, shapes and dtypes of
+            the state that it takes, and it gives one array.
+        device : str
+            The device on which all arrays lie.
+
+        Returns
+        -------
+        callable or None
+            ``(state, *inputs) -> (state, outputs)`` whose inputs and outputs have an axis
+            in front, of steps; by default None: a loop over what `compile` made is as good.
+        """
+        del function, device
+        return None
 
     def read_only(self, array: Array) -> Array:
         """Give a view that refuses to be written to, where the library has such a thing."""

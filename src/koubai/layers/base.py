@@ -21,9 +21,13 @@ class Layer:
     parameters : tuple of str
         The names of the attributes that are learned, such as ``("W", "b")``.
         ``backward`` leaves their gradients in ``dW`` and ``db``.
+    state : tuple of str
+        The names of arrays that ``forward`` itself changes from step to step, such as
+        running means. `koubai.compile_step` carries them along.
     """
 
     parameters: ClassVar[tuple[str, ...]] = ()
+    state: ClassVar[tuple[str, ...]] = ()
 
     def __repr__(self) -> str:
         shapes = [getattr(self, name).shape for name in self.parameters[:1]]

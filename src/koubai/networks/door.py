@@ -1,6 +1,10 @@
 """The checks of values that stand at a network's door, because a layer reads none."""
 
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from math import isfinite
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +14,45 @@ from koubai.errors import LabelError
 from koubai.labels import require_labels
 from koubai.typing import Array, Shape
 
-__all__ = ["check_labels", "check_targets"]
+__all__ = ["check_labels", "check_targets", "look_now", "watch_loss", "watched_by"]
+
+_Check: TypeAlias = Callable[[Array], None]
+_Watch: TypeAlias = Callable[[Array, Array, _Check], None]
+
+
+def look_now(loss: Array, t: Array, check: _Check) -> None:
+    """Read the loss on the host, and look at the targets only if it is no finite number."""
+    if not isfinite(float(loss)):
+        check(t)
+
+
+_watch: ContextVar[_Watch] = ContextVar("koubai_watch", default=look_now)
+
+
+def watch_loss(loss: Array, t: Array, check: _Check) -> None:
+    """
+    Let the targets be checked where a loss shows that something is wrong with them.
+
+    Parameters
+    ----------
+    loss : Array, shape ()
+        The loss.
+    t : Array
+        The targets.
+    check : callable
+        Takes the targets, and raises if they are none.
+    """
+    _watch.get()(loss, t, check)
+
+
+@contextmanager
+def watched_by(watch: _Watch) -> Iterator[None]:
+    """Let another function than `look_now` decide when a loss is looked at."""
+    token = _watch.set(watch)
+    try:
+        yield
+    finally:
+        _watch.reset(token)
 
 
 def check_labels(owner: str, t: Array, shape: Shape) -> None:

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Iterable, Mapping
 from functools import partial
-from math import isfinite, prod
+from math import prod
 from typing import Self, TypeVar
 
 from koubai.arrays import dtype_name, shared_namespace
@@ -16,8 +16,8 @@ from koubai.networks.chain import (
     chained,
     from_first_learner,
 )
-from koubai.networks.door import check_labels, check_targets
-from koubai.networks.parameters import GradientView, ParameterView, locate
+from koubai.networks.door import check_labels, check_targets, watch_loss
+from koubai.networks.parameters import GradientView, ParameterView, locate, locate_state
 from koubai.networks.summary import summarize
 from koubai.numerical import numerical_gradient
 from koubai.typing import Array, Shape, Value
@@ -163,8 +163,7 @@ class Network:
         """
         y = self.predict(x)
         loss = self.last_layer.forward(y, t)
-        if not isfinite(float(loss)):
-            self._check_targets(t, y.shape)
+        watch_loss(loss, t, partial(self._check_targets, shape=y.shape))
         return loss
 
     def backward(self, dout: Value = 1) -> Array:
@@ -310,7 +309,7 @@ class Network:
             The network itself. Gradients of the old device are gone.
         """
         place = _select(device)
-        return _put(self, {key: place.asarray(array) for key, array in self.params.items()})
+        return _put(self, {key: place.asarray(array) for key, array in _kept(self).items()})
 
     def astype(self, dtype: str) -> Self:
         """
@@ -338,7 +337,7 @@ class Network:
                 'are learned in one, such as "float32".'
             )
         return _put(
-            self, {key: place.asarray(array, dtype=dtype) for key, array in self.params.items()}
+            self, {key: place.asarray(array, dtype=dtype) for key, array in _kept(self).items()}
         )
 
     def copy(self) -> Self:
@@ -353,7 +352,7 @@ class Network:
         twin = copy.copy(self)
         twin.layers = {name: copy.copy(layer) for name, layer in self.layers.items()}
         twin.last_layer = copy.copy(self.last_layer)
-        arrays = self.params
+        arrays = _kept(self)
         return _put(
             twin,
             {key: asarray(arrays[key], device=device_of(arrays[key]), copy=True) for key in arrays},
@@ -406,8 +405,20 @@ _N = TypeVar("_N", bound=Network)
 _select = device  # `to` has a parameter of that name, and the class a property
 
 
+def _places(network: Network) -> dict[str, tuple[ChainLayer, str]]:
+    return locate(network.layers) | locate_state(network.layers)
+
+
+def _kept(network: Network) -> dict[str, Array]:
+    """Give the arrays that make a network what it is: its parameters and its layers' state."""
+    found = {key: getattr(layer, name) for key, (layer, name) in _places(network).items()}
+    return {key: value for key, value in found.items() if hasattr(value, "dtype")}
+
+
 def _put(network: _N, arrays: dict[str, Array]) -> _N:
-    for key, (layer, name) in locate(network.layers).items():
+    for key, (layer, name) in _places(network).items():
+        if key not in arrays:
+            continue
         setattr(layer, name, arrays[key])
         vars(layer).pop(f"d{name}", None)
     return network

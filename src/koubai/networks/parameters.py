@@ -8,7 +8,7 @@ from koubai.errors import DTypeError, ShapeError
 from koubai.networks.chain import ChainLayer
 from koubai.typing import Array
 
-__all__ = ["GradientView", "ParameterView", "locate"]
+__all__ = ["GradientView", "ParameterView", "locate", "locate_state"]
 
 
 def locate(layers: Mapping[str, ChainLayer]) -> dict[str, tuple[ChainLayer, str]]:
@@ -33,6 +33,27 @@ def locate(layers: Mapping[str, ChainLayer]) -> dict[str, tuple[ChainLayer, str]
         for name in names:
             found[f"{name}{number}"] = (layer, name)
     return found
+
+
+def locate_state(layers: Mapping[str, ChainLayer]) -> dict[str, tuple[ChainLayer, str]]:
+    """
+    Find the arrays that layers change by themselves, as they name them in ``state``.
+
+    Parameters
+    ----------
+    layers : mapping of str to layer
+        Layers in their order.
+
+    Returns
+    -------
+    dict of str to (layer, str)
+        For ``BatchNorm1.running_mean`` the layer and the name of the attribute.
+    """
+    return {
+        f"{label}.{name}": (layer, name)
+        for label, layer in layers.items()
+        for name in getattr(type(layer), "state", ())
+    }
 
 
 class GradientView(Mapping[str, Array]):

@@ -7,14 +7,16 @@ gradient on every device of it.
 import numpy as np
 import pytest
 
-from koubai.arrays import NUMPY
+from koubai.arrays import NUMPY, native_device
 from koubai.backend import device, device_of, to_numpy
 from koubai.backend.selection import backend_status
+from koubai.compile import compile_step
 from koubai.errors import DTypeError, KoubaiError, MixedArraysError
 from koubai.gradcheck import check_gradients
 from koubai.gradcheck.cases import CASES
 from koubai.layers import Affine
 from koubai.networks import TwoLayerNet
+from koubai.optimizers import SGD, Momentum
 
 VALUES = np.asarray([[-1.5, 0.25, 2.0], [0.5, -0.125, 4.0]])
 DTYPES = ["float32", "int64", "int32", "uint8", "bool"]
@@ -25,6 +27,11 @@ FUNCTIONS = {
     "log": lambda xp, x: xp.log(xp.abs(x)),
     "tanh": lambda xp, x: xp.tanh(x),
     "maximum-number": lambda xp, x: xp.maximum(x, float(xp.finfo(x.dtype).smallest_normal)),
+    "minimum-number": lambda xp, x: xp.minimum(x, 0.5),
+    "zeros_like": lambda xp, x: xp.zeros_like(x) + x,
+    "concat": lambda xp, x: xp.concat([x, x]),
+    "stack": lambda xp, x: xp.stack([x, x]),
+    "take": lambda xp, x: xp.take(x, xp.arange(1, device=native_device(x)), axis=0),
     "where-number": lambda xp, x: xp.where(x > 0, x, 0.0),
     "where-number-first": lambda xp, x: xp.where(x > 0, 1.0, x),
     "sum": lambda xp, x: xp.sum(x),
@@ -111,6 +118,8 @@ def test_creation_happens_where_it_is_told(koubai_device):
     for made in (
         xp.arange(3, device=native),
         xp.zeros((2, 3), dtype=xp.float32, device=native),
+        xp.full((2, 3), 1.5, dtype=xp.float32, device=native),
+        xp.eye(3, dtype=xp.float32, device=native),
     ):
         assert device_of(made) == koubai_device
 
@@ -151,6 +160,23 @@ def test_training_goes_as_on_numpy(koubai_device, koubai_dtype):
         losses.append(float(network.loss(*batch)))
     assert losses[0] == pytest.approx(losses[1], rel=1e-4 if koubai_dtype == "float32" else 1e-10)
     assert losses[0] < 0.5
+
+
+@pytest.mark.parametrize("optimizer", [SGD, Momentum])
+def test_compiled_step_goes_as_the_eager_one(koubai_device, koubai_dtype, optimizer):
+    rng = np.random.default_rng(0)
+    x = koubai_device.asarray(rng.standard_normal((5, 6)), dtype=koubai_dtype)
+    t = koubai_device.asarray(np.asarray([1, 3, 0, 2, 1]))
+    network = TwoLayerNet(6, 5, 4, 0.5, device=koubai_device, dtype=koubai_dtype, rng=1)
+    twin, own = network.copy(), optimizer(lr=0.1)
+    step = compile_step(twin, optimizer(lr=0.1))
+    for _ in range(10):
+        own.update(network.params, network.gradient(x, t))
+        loss = step(x, t)
+        tolerance = 1e-5 if koubai_dtype == "float32" else 1e-12
+        assert float(loss) == pytest.approx(float(network.last_layer.loss), rel=tolerance)
+    assert device_of(twin.params["W1"]) == koubai_device
+    assert device_of(loss) == koubai_device
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

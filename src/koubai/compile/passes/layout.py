@@ -1,0 +1,69 @@
+"""Passes that decide how arrays lie: by rows or columns, as views, as copies."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from koubai.compile.draft import Draft
+from koubai.compile.operations import VIEWS, base_of, elementwise, layouts
+from koubai.compile.plan import Plan, Value
+
+__all__ = ["own_results", "short_rows_by_columns", "views_once"]
+
+_SHORT = 32  # elements of a row over which NumPy's inner loop is mostly overhead
+
+
+def short_rows_by_columns(plan: Plan) -> Plan:
+    """Lay a matrix of many short rows by columns, so that NumPy runs along its long side."""
+    makers = plan.makers()
+    fixed = {base_of(makers, value) for value in plan.results}
+    known = {value.shape for value in plan.state.values()}
+    draft = Draft(plan)
+    for old in plan.operations:
+        operation, result = draft.renamed(old), old.result
+        looked_up = old.name == "take" and len(old.arrays[0].shape) == 2
+        computed = elementwise(old.name) or old.name == "matmul" or looked_up
+        rows, columns = result.shape if len(result.shape) == 2 else (0, 0)
+        short = 1 < columns <= _SHORT and rows >= 2 * columns
+        if computed and short and result not in fixed and result.shape not in known:
+            lying = replace(result, by_columns=True)
+            draft.instead(result, lying)
+            operation = replace(operation, result=lying)
+        draft.keep(operation)
+    return draft.done()
+
+
+def views_once(plan: Plan) -> Plan:
+    """Look at arrays where they lie, at no cost; copy where the layout does not allow it."""
+    lies = layouts(plan)
+    draft = Draft(plan)
+    for old in plan.operations:
+        operation = draft.renamed(old)
+        source = next(old.reads, None)
+        looks = old.name in VIEWS and source is not None and source.is_array
+        if looks and source and not np.may_share_memory(lies[old.result], lies[source]):
+            copied = draft.put(Value(source.shape, source.dtype), "copy", *operation.args)
+            operation = replace(operation, args=(copied,))
+        draft.keep(operation)
+    return draft.done()
+
+
+def own_results(plan: Plan) -> Plan:
+    """Copy a result that would otherwise be an input, a constant or a part of another result."""
+    makers = plan.makers()
+    draft = Draft(plan)
+    for operation in plan.operations:
+        draft.keep(operation)
+    taken: set[Value] = set()
+
+    def own(value: Value, *, may_be_view: bool) -> Value:
+        base = base_of(makers, value)
+        good = base in makers and base not in taken and (may_be_view or base is value)
+        taken.add(base)
+        if good or not value.is_array:
+            return value
+        return draft.put(Value(value.shape, value.dtype), "copy", value)
+
+    updates = {name: own(value, may_be_view=True) for name, value in plan.updates.items()}
+    outputs = tuple(own(value, may_be_view=False) for value in plan.outputs)
+    return replace(draft.done(), outputs=outputs, updates=updates)

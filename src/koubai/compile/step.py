@@ -1,0 +1,450 @@
+"""compile_step: forward, backward and update in one call, recorded once and replayed."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+from koubai.arrays import native_device, shared_namespace
+from koubai.backend import Device, device_of
+from koubai.compile.state import (
+    SWITCHES,
+    BoundParameters,
+    Slot,
+    State,
+    grow,
+    is_array,
+    is_number,
+    twin_of,
+)
+from koubai.errors import KoubaiError, MixedArraysError, ShapeError
+from koubai.networks import Network
+from koubai.networks.door import look_now, watched_by
+from koubai.optimizers import Optimizer
+from koubai.typing import Array
+
+__all__ = ["CompiledStep", "compile_step", "plan_of", "watcher"]
+
+RECORDS = 8  # kept beside each other: shapes and dtypes that a loop comes back to
+
+
+def compile_step(network: Network, optimizer: Optimizer) -> "CompiledStep":
+    """
+    Make one function of a network and an optimizer: forward, backward and update.
+
+    It does what these lines do, with the same results, and on every backend as fast as
+    that can be made::
+
+        grads = network.gradient(x, t)
+        optimizer.update(network.params, grads)
+
+    Parameters
+    ----------
+    network : Network
+        The network; ``network.params`` shows the current weights at any time. The step
+        takes a copy of every parameter when it first runs, and its own arrays from then
+        on, so that no array of the caller changes.
+    optimizer : Optimizer
+        `SGD`, `Momentum`, or any object whose ``update(params, grads)`` is made of
+        standard functions and arithmetic.
+
+    Returns
+    -------
+    CompiledStep
+        ``loss = step(x, t)``.
+
+    Raises
+    ------
+    KoubaiError
+        If the network is no Network, or the optimizer has no ``update``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import koubai
+    >>> net = koubai.TwoLayerNet(4, 8, 2, rng=0)
+    >>> step = koubai.compile_step(net, koubai.SGD(lr=0.5))
+    >>> x, t = np.eye(4, dtype=np.float32), np.asarray([0, 1, 0, 1])
+    >>> losses = [float(step(x, t)) for _ in range(300)]
+    >>> losses[0] > 0.69 and losses[-1] < 0.1
+    True
+    """
+    return CompiledStep(network, optimizer)
+
+
+@dataclass(eq=False)
+class _Record:
+    """
+    One compiled step, for one set of shapes and dtypes.
+
+    ``grown`` is the twin of the optimizer with its slots, where a step gave it other
+    attributes than it had before; ``noticed`` tells whether the switches of the layers are
+    known.
+    """
+
+    place: Device
+    ties: dict[str, str]
+    watch: Callable[[Array, Array, Callable[[Array], None]], None]
+    run: Callable[..., Any] = field(init=False)
+    loop: Callable[..., Any] | None = None
+    grown: tuple[Any, dict[str, Slot]] | None = None
+    noticed: bool = False
+
+
+class CompiledStep:
+    """
+    A training step, made by `compile_step`; call it with a batch and its labels.
+
+    Parameters
+    ----------
+    network, optimizer
+        As for `compile_step`.
+    """
+
+    def __init__(self, network: Network, optimizer: Optimizer) -> None:
+        if not isinstance(network, Network):
+            raise KoubaiError(
+                f"compile_step: {network!r} is no koubai.Network. koubai.Network(layers) makes one "
+                "of any layers with forward and backward."
+            )
+        if not callable(getattr(optimizer, "update", None)) or not hasattr(optimizer, "__dict__"):
+            raise KoubaiError(
+                f"compile_step: {optimizer!r} has no update(params, grads), or no attributes that "
+                "can be looked at (__dict__). koubai.SGD(lr=0.1) is an optimizer."
+            )
+        self._network = network
+        self._optimizer = optimizer
+        self._records: OrderedDict[object, _Record] = OrderedDict()
+        self._last: _Record | None = None
+        self._last_key: object = None
+        self._now: dict[str, Any] = {}
+        self._place = _home(network)
+        self._layers: list[object] | None = None
+        self._switches: dict[tuple[int, str], Slot] = {}
+
+    def __repr__(self) -> str:
+        return f"compile_step({self._network!r}, {self._optimizer!r})"
+
+    @property
+    def network(self) -> Network:
+        """The network that learns."""
+        return self._network
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """What changes its parameters."""
+        return self._optimizer
+
+    def __call__(self, x: Array, t: Array) -> Array:
+        """
+        Take one step: change the parameters by the gradient of the loss of a batch.
+
+        Parameters
+        ----------
+        x : Array, shape (N, ...)
+            A batch, on the device of the parameters; it is neither kept nor changed.
+        t : Array
+            Its labels or targets, as the last layer takes them.
+
+        Returns
+        -------
+        Array, shape ()
+            The loss before the update, on the device; no later step changes it.
+
+        Raises
+        ------
+        CompileError
+            If a layer or the optimizer does what cannot be compiled; the error shows the
+            line and says what to write.
+        LabelError
+            If a label is out of range or no number; the parameters are as before. Seen
+            where the host has the values at hand, on NumPy and on torch's CPU; on JAX and
+            on GPUs the loss is NaN.
+        MixedArraysError, ShapeError, DTypeError
+            If x and t do not go with the parameters or with each other.
+        """
+        state = self._state()
+        key = self._key(x, t)
+        record = self._last if key == self._last_key else self._records.get(key)
+        fresh = record is None
+        if record is None:
+            record = self._new_record(x, t)
+        new, loss = record.run(state, x, t)
+        if new is state and record is self._last:
+            return loss  # type: ignore[no-any-return]  # all was written in place
+        if fresh:
+            key = self._key(x, t)  # what the layers are switched by is known only now
+            self._records[key] = record
+            if len(self._records) > RECORDS:
+                self._records.popitem(last=False)
+        if record is not self._last:
+            self._records.move_to_end(key)
+            self._last, self._last_key = record, key
+        self._take(record, new)
+        return loss  # type: ignore[no-any-return]
+
+    def epoch(self, xs: Array, ts: Array) -> Array:
+        """
+        Take one step for each of many batches that are on the device already.
+
+        On JAX the loop itself is compiled (``jax.lax.scan``), so that no Python runs
+        between two steps; elsewhere this is a loop over the step.
+
+        Parameters
+        ----------
+        xs : Array, shape (S, N, ...)
+            S batches.
+        ts : Array, shape (S, ...)
+            Their labels or targets.
+
+        Returns
+        -------
+        Array, shape (S,)
+            The losses, in their order.
+
+        Raises
+        ------
+        ShapeError
+            If there are no batches, or not as many labels.
+        """
+        steps = xs.shape[0] if xs.ndim else 0
+        if not steps or ts.shape[:1] != (steps,):
+            raise ShapeError(
+                f"epoch: xs has the shape {tuple(xs.shape)} and ts {tuple(ts.shape)}; the same "
+                "number of batches is wanted along their first axis, and at least one."
+            )
+        xp = shared_namespace("epoch", {"ts": ts, "xs": xs})
+        losses: list[Array] = []
+        record: _Record | None = None
+        while len(losses) < steps and (record is None or record.grown is not None):
+            at = len(losses)  # an optimizer makes what it lacks in its first step
+            losses.append(xp.asarray(self(xs[at, ...], ts[at, ...])))
+            record = self._last
+        done = len(losses)
+        loop = self._loop(record) if record is not None and done < steps else None
+        if record is None or loop is None:
+            losses += [xp.asarray(self(xs[i, ...], ts[i, ...])) for i in range(done, steps)]
+            return xp.stack(losses)
+        new, found = loop(self._state(), xs[done:, ...], ts[done:, ...])
+        self._take(record, new)
+        return xp.concat([xp.stack(losses), found])
+
+    def _loop(self, record: _Record) -> Callable[..., Any] | None:
+        if record.loop is None:
+            backend = record.place.backend
+            record.loop = backend.compile_loop(partial(self._pure, record), record.place.name)
+        return record.loop
+
+    @property
+    def plan(self) -> Any:
+        """
+        The plan of the last step, to be printed: operations, buffers, and what each pass did.
+
+        Where another compiler does the work, one line that says which.
+
+        Raises
+        ------
+        KoubaiError
+            If no step has run yet.
+        """
+        if self._last is None:
+            raise KoubaiError("There is no plan before the first step: loss = step(x, t).")
+        return plan_of(self._last.run, self._last.place)
+
+    # What the step depends on
+
+    def _state(self) -> dict[str, Any]:
+        """Give the state as it is; look at everything anew where something was exchanged."""
+        if not self._is_current():
+            self._survey()
+        return self._now
+
+    def _is_current(self) -> bool:
+        """Tell whether all is as the last step left it; numbers may have changed."""
+        network, now = self._network, self._now
+        if [*network.layers.values(), network.last_layer] != self._layers:
+            return False
+        try:
+            for name, owner, key in self._places:
+                value = owner[key]
+                if value is not now[name]:
+                    if not is_number(value) or is_array(now[name]):
+                        return False
+                    now[name] = value
+            for slot, value in self._watched:
+                if slot.get() is not value:
+                    return False
+        except LookupError:
+            return False
+        return True
+
+    def _survey(self) -> None:
+        """Look at everything anew, and copy arrays that are not the step's own."""
+        network = self._network
+        state, place = State(network, self._optimizer), _home(network)
+        ties = state.ties()
+        now: dict[str, Any] = {}
+        known = self._now if place == self._place else {}
+        for name, slot in state.slots.items():
+            value, first = slot.get(), ties.get(name, name)
+            if is_array(value) and value is not known.get(first):
+                slot.set(place.asarray(value, copy=True) if first == name else now[first])
+            now[name] = slot.get()
+        layers = [*network.layers.values(), network.last_layer]
+        if self._layers is not None and self._layers != layers:
+            self._records.clear()
+            self._switches.clear()
+            self._last = self._last_key = None
+        self._place, self._ties, self._layers = place, ties, layers
+        self._on_host = place.backend.name == "numpy"
+        self._now = {name: value for name, value in now.items() if name not in ties}
+        self._places = [
+            (name, slot.owner, slot.key) for name, slot in state.slots.items() if name in self._now
+        ]
+        self._tied = [(state.slots[name], first) for name, first in ties.items()]
+        self._watched = [
+            *state.settings.values(),
+            *((slot, now[first]) for slot, first in self._tied),
+        ]
+        self._structure = (str(place), tuple(ties.items()), state.structure())
+
+    def _key(self, x: Array, t: Array) -> object:
+        """Name what a record is good for."""
+        try:
+            key: tuple[object, ...] = (
+                *(type(x), x.shape, x.dtype, type(t), t.shape, t.dtype),
+                self._structure,
+            )
+        except AttributeError:
+            shared_namespace("step", {"t": t, "x": x})  # says which is no array
+            raise
+        if self._switches:
+            key += tuple(_setting(slot.get()) for slot in self._switches.values())
+        if self._on_host:
+            return key
+        return *key, str(native_device(x)), str(native_device(t))
+
+    def _new_record(self, x: Array, t: Array) -> _Record:
+        parameter = next(iter(self._network.params.values()))
+        shared_namespace("step", {"t": t, "x": x, "the parameters": parameter})
+        record = _Record(self._place, self._ties, watcher(self._place))
+        record.run = self._place.backend.compile(partial(self._pure, record), self._place.name)
+        return record
+
+    # What a step is
+
+    def _pure(
+        self, record: _Record, state: dict[str, Any], x: Array, t: Array
+    ) -> tuple[dict[str, Any], Array]:
+        """Take a step on twins of the network and the optimizer: a pure function."""
+        network, optimizer = twin_of(self._network, self._optimizer)
+        before = State(network, optimizer)
+        for name, slot in before.slots.items():
+            slot.set(state[record.ties.get(name, name)])
+        losses: list[Array] = []
+        network.loss = partial(_heard, network.loss, losses)  # type: ignore[method-assign]
+        with watched_by(record.watch):
+            grads = network.gradient(x, t)
+        del network.loss  # which holds the network, and so would keep all arrays of the step
+        optimizer.update(BoundParameters(network.layers, record.ties), grads)
+        after = before.after(optimizer)
+        outline = after.slots.keys(), after.switches()
+        same = outline == (before.slots.keys(), before.switches())
+        record.grown = None if same else (optimizer, after.of_optimizer())
+        if not record.noticed:
+            record.noticed = True
+            self._notice_switches(network)
+        new = {name: value for name, value in after.read().items() if name not in record.ties}
+        return new, losses[-1] if losses else network.last_layer.loss
+
+    def _notice_switches(self, twin: Network) -> None:
+        """Remember what layers are switched by: attributes that a step does not write."""
+        ours = (self._network, *self._network.layers.values(), self._network.last_layer)
+        twins = (twin, *twin.layers.values(), twin.last_layer)
+        for original, copied in zip(ours, twins, strict=True):
+            for name, value in getattr(original, "__dict__", {}).items():
+                known = type(value) in SWITCHES or is_array(value)
+                kept = known and vars(copied).get(name) is value
+                if kept and (id(original), name) not in self._switches:
+                    self._switches[id(original), name] = Slot(vars(original), name)
+
+    def _take(self, record: _Record, new: dict[str, Any]) -> None:
+        """Put the new state in its place."""
+        old = self._now
+        self._now = {name: new[name] for name, _, _ in self._places}
+        for name, owner, key in self._places:
+            owner[key] = new[name]
+        for slot, first in self._tied:
+            slot.set(new[first])
+        self._watched = [
+            *self._watched[: len(self._watched) - len(self._tied)],
+            *((slot, new[first]) for slot, first in self._tied),
+        ]
+        if record.grown is not None:
+            twin, slots = record.grown
+            for name, slot in slots.items():
+                slot.set(new[name])
+            grow(self._optimizer, twin)
+            self._now = dict(new)
+            self._layers = None  # look at everything anew
+        if any(not _alike(value, old.get(name)) for name, value in self._now.items()):
+            self._layers = None
+
+
+def plan_of(run: Callable[..., Any], place: Device) -> Any:
+    """Give the plan of a compiled function, or say who compiled it."""
+    backend = place.backend
+    return getattr(run, "plan", None) or (
+        f"{backend.name} compiles this with {backend.compiler}. koubai's own plan is to be seen "
+        'on NumPy: network.to("cpu").'
+    )
+
+
+def _home(network: Network) -> Device:
+    """Give the device of the parameters, if they have one and only one."""
+    place = network.device
+    if place is None:
+        raise KoubaiError("compile_step: the network has no parameters, so nothing learns.")
+    for name, array in network.params.items():
+        home = device_of(array)
+        if home != place:
+            raise MixedArraysError(
+                f"compile_step: some parameters lie on {place}, but {name} on {home}. "
+                f'network.to("{place}") brings them together.'
+            )
+    return place
+
+
+def _alike(one: Any, other: Any) -> bool:
+    """Tell whether a record that is good for one value of the state is good for another."""
+    if one is other or not is_array(one):
+        return one is other or not is_array(other)
+    return is_array(other) and (one.shape, one.dtype) == (other.shape, other.dtype)
+
+
+def _setting(value: Any) -> Any:
+    """Give what tells a setting from another; an array is kept by the record that read it."""
+    return id(value) if is_array(value) else value
+
+
+def _heard(loss: Callable[..., Array], losses: list[Array], *args: Any, **options: Any) -> Array:
+    """Give a loss, and remember it."""
+    losses.append(loss(*args, **options))
+    return losses[-1]
+
+
+def watcher(place: Device) -> Callable[[Array, Array, Callable[[Array], None]], None]:
+    """Give what looks at the targets of a bad loss, where that is not to wait for a device."""
+    on_gpu = place.name in place.backend.gpus()
+
+    def watch(loss: Array, t: Array, check: Callable[[Array], None]) -> None:
+        recorded = getattr(loss, "watch", None)
+        if on_gpu:
+            return
+        if recorded is not None:
+            recorded(check, t)
+        elif place.backend.owns(loss):  # and not an array that is being traced
+            look_now(loss, t, check)
+
+    return watch
