@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +19,10 @@ _REST = 0.1  # seconds in which the thread pool of the last peer goes to sleep
 _PATIENCE = 1.5  # seconds, at most, of waiting for other programs to leave a core alone
 _QUIET = 0.95  # the part of the machine that is idle when nobody else is at work
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
-_LIBRARIES = ("koubai", "numpy", "array-api-compat", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
+_LIBRARIES = (
+    *("koubai", "numpy", "array-api-compat", "torch", "jax", "thinc"),
+    *("cupy-cuda12x", "cupy-cuda13x"),
+)
 
 
 class Peer:
@@ -79,11 +83,26 @@ def ratio(values: list[float], base: list[float]) -> float:
     return round(statistics.median(v / b for v, b in zip(values, base, strict=True)), 3)
 
 
+def forget_peak() -> None:
+    """Let Linux count the peak of memory anew; elsewhere it stays that of the whole process."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak() -> float:
+    """Give the most memory, in MiB, that this process has held."""
+    import resource  # which Windows does not have
+
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
 def facts() -> dict:
     """Tell of the machine and the libraries, and the day."""
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "cpu": _cpu(),
+        **({"gpu": gpu} if (gpu := _gpu()) else {}),
         "cores": _cores(),
         "system": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
@@ -94,7 +113,8 @@ def facts() -> dict:
 def headline(told: Mapping) -> str:
     """Put the facts into one line."""
     libraries = ", ".join(f"{name} {version}" for name, version in told["libraries"].items())
-    place = f"{told['cpu']}, {told['cores']} cores, {told['system']}"
+    gpu = f", {told['gpu']}" if "gpu" in told else ""
+    place = f"{told['cpu']}, {told['cores']} cores{gpu}, {told['system']}"
     return f"{told['date']}; {place}; Python {told['python']}; {libraries}"
 
 
@@ -131,6 +151,16 @@ def _cpu() -> str:
         return platform.processor() or platform.machine()
     described = dict(map(str.strip, line.split(":", 1)) for line in lines if ":" in line)
     return described.get("model name", platform.machine())
+
+
+def _gpu() -> str:
+    """Ask NVIDIA's tool, where it is, for the names of the GPUs and their driver."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, check=True, capture_output=True, text=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return "; ".join(line.replace(",", ", driver") for line in told.splitlines())
 
 
 def _cores() -> int:
