@@ -1,5 +1,7 @@
 """The plan: what the passes leave, where it lies, and the ways to replay it."""
 
+import gc
+import linecache
 import tracemalloc
 from contextlib import nullcontext
 
@@ -423,3 +425,18 @@ def trained(net, d, optimizer=None):
     step = koubai.compile_step(net, optimizer or SGD(0.1))
     step(x, t)
     return step, x, t
+
+
+def test_source_is_there_for_a_traceback_as_long_as_the_plan():
+    def sources():
+        return {name for name in linecache.cache if name.startswith("<koubai plan")}
+
+    gc.collect()
+    before = sources()
+    compiled = RecordedFunction(lambda state, x: ({"a": state["a"] + x}, np.sum(x)))
+    for _ in range(5):  # other arrays each time
+        compiled({"a": np.zeros(3)}, np.ones(3))
+    assert len(sources() - before) == 1
+    del compiled
+    gc.collect()
+    assert sources() <= before

@@ -1,6 +1,7 @@
 """The replay: a plan becomes a Python function without a loop or a decision in it."""
 
 import linecache
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 from keyword import iskeyword
@@ -57,6 +58,8 @@ class Replay:
         self._known: dict[str, Any] = {}
         self._cut: set[Value] = set()
         self._reals: set[str] = set()
+        self._file = f"<koubai plan {next(_numbers)}>"
+        weakref.finalize(self, linecache.cache.pop, self._file, None)
         self.source = ""
 
     @property
@@ -94,10 +97,10 @@ class Replay:
         return self._compiled()
 
     def _compiled(self) -> Callable[..., tuple[Any, ...]]:
-        name = f"<koubai plan {next(_numbers)}>"
+        # So that a traceback shows the line.
         lines = self.source.splitlines(keepends=True)
-        linecache.cache[name] = (len(self.source), None, lines, name)
-        exec(compile(self.source, name, "exec"), self._known)  # noqa: S102  (our own lines)
+        linecache.cache[self._file] = (len(self.source), None, lines, self._file)
+        exec(compile(self.source, self._file, "exec"), self._known)  # noqa: S102  (our own lines)
         function: Callable[..., tuple[Any, ...]] = self._known["replay"]
         return function
 

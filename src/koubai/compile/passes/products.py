@@ -1,7 +1,8 @@
 """Passes that hand work to BLAS: sums as products, and products that add themselves up."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,30 +21,12 @@ _MANY = 1 << 18  # bytes of a result that a bias would drive out of the cache
 
 def zeros_by_product(plan: Plan) -> Plan:
     """Let a factor of 0 choose by itself: in sum(a * where(a == 0, 0, w)) no choice is needed."""
-    around = _Surroundings(plan)
-    draft = Draft(plan)
-    for operation in plan.operations:
-        if (
-            operation.name != "sum"
-            or operation.result.dtype not in _FLOATS
-            or not _dot(draft, operation, around, chooses=True)
-        ):
-            draft.keep(operation)
-    return drop_unused(draft.done())
+    return _sums_rewritten(plan, partial(_dot, chooses=True))
 
 
 def sums_as_products(plan: Plan) -> Plan:
     """Let BLAS add up: a sum along one axis is a product with ones, sum(a * b) is a dot product."""
-    around = _Surroundings(plan)
-    draft = Draft(plan)
-    for operation in plan.operations:
-        if (
-            operation.name != "sum"
-            or operation.result.dtype not in _FLOATS
-            or (not _dot(draft, operation, around) and not _ones(draft, operation))
-        ):
-            draft.keep(operation)
-    return drop_unused(draft.done())
+    return _sums_rewritten(plan, _dot, _ones)
 
 
 def join_products(plan: Plan) -> Plan:
@@ -140,6 +123,17 @@ class _Surroundings:
         )
 
 
+def _sums_rewritten(plan: Plan, *ways: Callable[..., bool]) -> Plan:
+    """Write each sum of floating-point numbers in the first way that goes."""
+    around = _Surroundings(plan)
+    draft = Draft(plan)
+    for operation in plan.operations:
+        is_sum = operation.name == "sum" and operation.result.dtype in _FLOATS
+        if not is_sum or not any(way(draft, operation, around) for way in ways):
+            draft.keep(operation)
+    return drop_unused(draft.done())
+
+
 def _dot(
     draft: Draft, operation: Operation, around: _Surroundings, *, chooses: bool = False
 ) -> bool:
@@ -178,7 +172,7 @@ def _flat(draft: Draft, value: Value, lies: Any) -> Value:
     return draft.new("reshape", value, shape=(value.size,))
 
 
-def _ones(draft: Draft, operation: Operation) -> bool:
+def _ones(draft: Draft, operation: Operation, _: _Surroundings) -> bool:
     """Write a sum along one axis of a matrix as its product with ones."""
     (array,) = operation.arrays
     axis = operation.options["axis"]
