@@ -15,6 +15,7 @@ __all__ = [
     "array_namespace",
     "describe",
     "dtype_name",
+    "holds_number",
     "is_kind",
     "native_device",
     "shared_namespace",
@@ -90,6 +91,11 @@ def native_device(array: Array) -> Any:
     return array_api_compat.device(array)
 
 
+def holds_number(value: object) -> bool:
+    """Tell whether a value is a `koubai.graph.Variable` of a Python number."""
+    return type(getattr(value, "array", None)) in _NUMBERS
+
+
 def dtype_name(array: Array) -> str:
     """Give the name of an array's dtype, without the library that some write before it."""
     return str(array.dtype).rpartition(".")[2]
@@ -110,8 +116,13 @@ def describe(array: object) -> str:
 
 def _prove_shared(owner: str, arrays: Mapping[str, object]) -> Namespace:
     found: dict[str, tuple[Namespace, Any]] = {}
+    variable: Any = None
     for name, array in arrays.items():
-        if type(array) in _NUMBERS:
+        kind = type(array)
+        if kind in _NUMBERS:
+            continue
+        if kind not in _SPACES_BY_TYPE and holds_number(array):
+            variable = array
             continue
         try:
             xp = _namespace_of(array)
@@ -119,6 +130,8 @@ def _prove_shared(owner: str, arrays: Mapping[str, object]) -> Namespace:
             raise _not_an_array(owner, name, array) from error
         found[name] = (xp, native_device(cast(Array, array)))
     if not found:
+        if variable is not None:
+            return _namespace_of(variable)
         name, array = next(iter(arrays.items()))
         raise _not_an_array(owner, name, array)
     spaces = [xp for xp, _ in found.values()]
@@ -129,7 +142,9 @@ def _prove_shared(owner: str, arrays: Mapping[str, object]) -> Namespace:
     # Compared one by one: CuPy's devices have no hash.
     if any(xp not in known for xp in spaces) or any(p != places[0] for p in places):
         raise _mixed(owner, {name: arrays[name] for name in found})
-    return shared
+    # A number goes with arrays of every library; in a Variable it makes them part of its graph.
+    known_here = variable is None or hasattr(shared, "records")
+    return shared if known_here else cast(Namespace, variable.namespace_over(shared))
 
 
 def _namespace_of(array: object) -> Namespace:

@@ -5,20 +5,26 @@ programmer would expect in its place, so that ``except ValueError`` keeps workin
 """
 
 __all__ = [
+    "ArchitectureError",
     "BackendError",
     "BackendNotInstalledError",
+    "CheckpointError",
     "CompileError",
     "DTypeError",
     "DatasetError",
     "DeviceNotAvailableError",
     "DeviceSpecError",
     "GradientError",
+    "GraphError",
     "KoubaiError",
     "LabelError",
     "MixedArraysError",
     "NotAnArrayError",
     "NotForwardedError",
+    "OptimizerError",
+    "SavingError",
     "ShapeError",
+    "TrainingError",
     "UnknownBackendError",
 ]
 
@@ -81,3 +87,27 @@ class DatasetError(KoubaiError, OSError):
 
 class CompileError(KoubaiError, TypeError):
     """Something that cannot be recorded once for all values: a read on the host, a branch."""
+
+
+class GraphError(KoubaiError, RuntimeError):
+    """A graph cannot be run backwards, or a Variable stands where only an array can."""
+
+
+class SavingError(KoubaiError, OSError):
+    """A file of weights cannot be written or read: no room, no permission, altered, not there."""
+
+
+class CheckpointError(SavingError):
+    """A checkpoint cannot be written, or none that is there can be read."""
+
+
+class ArchitectureError(KoubaiError, ValueError):
+    """A network that cannot be described, rebuilt or exported, or weights of another network."""
+
+
+class OptimizerError(KoubaiError, ValueError):
+    """Numbers that no optimizer or schedule can use, or the state of another optimizer."""
+
+
+class TrainingError(KoubaiError, ArithmeticError):
+    """A training went wrong: its loss is no finite number any more."""

@@ -24,10 +24,42 @@ from koubai import (
     to_numpy,
 )
 from koubai.errors import KoubaiError, NotAnArrayError, ShapeError
+from koubai.optimizers import (
+    AdaGrad,
+    Adam,
+    AdamW,
+    ClipNorm,
+    Nesterov,
+    RMSprop,
+    Scheduled,
+    WeightDecay,
+    schedules,
+)
 
 TOLERANCE = {"float32": 1e-6, "float64": 1e-12}
 EXAMPLES = {"numpy": 30, "torch": 3, "array_api_strict": 2}  # a new shape is dear elsewhere
 ACTIVATIONS = {"relu": Relu, "sigmoid": Sigmoid, "tanh": Tanh}
+
+
+OPTIMIZERS = {
+    "SGD, slow": lambda: SGD(0.01),
+    "SGD": lambda: SGD(0.1),
+    "Momentum, 0.5": lambda: Momentum(0.05, 0.5),
+    "Momentum": lambda: Momentum(0.05),
+    "Momentum, nesterov": lambda: Momentum(0.05, nesterov=True),
+    "Nesterov": lambda: Nesterov(0.02),
+    "AdaGrad": lambda: AdaGrad(0.01),
+    "RMSprop": lambda: RMSprop(0.001),
+    "Adam": lambda: Adam(0.001),
+    "Adam, eps": lambda: Adam(0.001, eps=1e-8),
+    "AdamW": lambda: AdamW(0.001),
+    "WeightDecay": lambda: WeightDecay(Momentum(0.05), 0.01, prefix="W"),
+    "ClipNorm": lambda: ClipNorm(SGD(0.1), 0.1),
+    "Scheduled": lambda: Scheduled(SGD(), schedules.warm_up(10, schedules.cosine(0.1, 80))),
+    "all": lambda: Scheduled(
+        ClipNorm(WeightDecay(Adam(), 0.01), 1.0), schedules.step(0.002, every=30, factor=0.5)
+    ),
+}
 
 
 # The same as by hand
@@ -41,12 +73,7 @@ def networks(draw):
     affines = kinds.count("affine")
     widths = draw(st.lists(st.sampled_from([1, 3, 10, 50]), min_size=affines, max_size=affines))
     loss = draw(st.sampled_from(["integers", "one-hot", "regression"]))
-    optimizer = draw(
-        st.one_of(
-            st.builds(lambda lr: (SGD, lr), st.sampled_from([0.01, 0.1])),
-            st.builds(lambda lr, m: (Momentum, lr, m), st.just(0.05), st.sampled_from([0.5, 0.9])),
-        )
-    )
+    optimizer = draw(st.sampled_from(list(OPTIMIZERS)))
     return (
         kinds,
         [draw(st.sampled_from([1, 4, 33])), *widths],
@@ -65,12 +92,21 @@ def test_hundred_steps_are_those_of_the_layers(device, dtype, same_training):
         database=None,
     )
     def check(drawn):
-        kinds, widths, loss, (optimizer, *numbers), n = drawn
+        kinds, widths, loss, optimizer, n = drawn
         make = build(device, dtype, kinds, widths, loss)
         x, t = data(device, dtype, n, widths[0], widths[-1], loss)
-        same_training(make, lambda: optimizer(*numbers), [(x, t)] * 100, TOLERANCE[dtype])
+        same_training(make, OPTIMIZERS[optimizer], [(x, t)] * 100, TOLERANCE[dtype])
 
     check()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_hundred_steps_of_every_optimizer(device, dtype, optimizer, same_training):
+    if device != koubai.device(device.backend.name):
+        pytest.skip("one device of each backend: a new shape is dear")
+    make = build(device, dtype, ["affine", "tanh", "affine"], [4, 6, 3], "integers")
+    batches = [data(device, dtype, 7, 4, 3, "integers", seed) for seed in range(10)]
+    same_training(make, OPTIMIZERS[optimizer], batches * 10, TOLERANCE[dtype])
 
 
 @pytest.mark.parametrize(
@@ -284,12 +320,14 @@ def test_loss_is_that_before_the_update_on_the_place(place, batch):
 # Many steps at a time
 
 
-def test_epoch_is_as_many_steps(device, dtype, distance):
+@pytest.mark.parametrize("optimizer", ["Momentum", "all"])
+def test_epoch_is_as_many_steps(device, dtype, optimizer, distance):
     parts = [data(device, dtype, 7, 4, 3, "integers", seed) for seed in range(5)]
     xp = koubai.array_namespace(parts[0][0])
     xs, ts = (xp.stack([part[i] for part in parts]) for i in (0, 1))
     one, many = small(device, dtype), small(device, dtype)
-    step, by_epoch = (koubai.compile_step(net, Momentum(0.1)) for net in (one, many))
+    make = OPTIMIZERS[optimizer]
+    step, by_epoch = (koubai.compile_step(net, make()) for net in (one, many))
     losses = [float(step(x, t)) for _ in range(2) for x, t in parts]
     found = [by_epoch.epoch(xs, ts), by_epoch.epoch(xs, ts)]
     assert [each.shape for each in found] == [(5,), (5,)]

@@ -452,7 +452,7 @@ class RecordingNamespace:
         """Bring the axes into another order."""
         axes = tuple(axis % x.ndim for axis in axes)
         if not isinstance(x, Recorded):
-            return self.records.permute_dims(x, axes)  # type: ignore[attr-defined]
+            return self.records.permute_dims(x, axes)
         return x.recording.write("permute_dims", x, axes=axes)
 
 

@@ -25,6 +25,7 @@ _NUMBER_PREFIXES = {"negative": "-", "positive": "+", "absolute": "abs"}
 _CACHE = 1 << 20  # bytes that stay in a core's own cache from one operation to the next
 _LARGE = 1 << 19  # bytes of a result from which blocks are worth their calls
 _numbers = count()
+_dropped: list[str] = []
 
 
 class Replay:
@@ -59,7 +60,7 @@ class Replay:
         self._cut: set[Value] = set()
         self._reals: set[str] = set()
         self._file = f"<koubai plan {next(_numbers)}>"
-        weakref.finalize(self, linecache.cache.pop, self._file, None)
+        weakref.finalize(self, _dropped.append, self._file)
         self.source = ""
 
     @property
@@ -97,7 +98,10 @@ class Replay:
         return self._compiled()
 
     def _compiled(self) -> Callable[..., tuple[Any, ...]]:
-        # So that a traceback shows the line.
+        # So that a traceback shows the line. Those of plans that are gone go here, and not when
+        # they go, which may be while linecache itself looks through its entries.
+        while _dropped:
+            linecache.cache.pop(_dropped.pop(), None)
         lines = self.source.splitlines(keepends=True)
         linecache.cache[self._file] = (len(self.source), None, lines, self._file)
         exec(compile(self.source, self._file, "exec"), self._known)  # noqa: S102  (our own lines)

@@ -1,12 +1,12 @@
 """compile_step: forward, backward and update in one call, recorded once and replayed."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
-from koubai.arrays import native_device, shared_namespace
+from koubai.arrays import dtype_name, native_device, shared_namespace
 from koubai.backend import Device, device_of
 from koubai.compile.state import (
     SWITCHES,
@@ -22,11 +22,14 @@ from koubai.errors import KoubaiError, MixedArraysError, ShapeError
 from koubai.networks import Network
 from koubai.networks.door import look_now, watched_by
 from koubai.optimizers import Optimizer
+from koubai.optimizers.contract import apply, has_parts
 from koubai.typing import Array
 
 __all__ = ["CompiledStep", "compile_step", "plan_of", "watcher"]
 
 RECORDS = 8  # kept beside each other: shapes and dtypes that a loop comes back to
+_WHOLE = 1 << 31
+_Numbers: TypeAlias = Sequence[tuple[Any, Any, Any]]  # owner, key and value
 
 
 def compile_step(network: Network, optimizer: Optimizer) -> "CompiledStep":
@@ -46,8 +49,10 @@ def compile_step(network: Network, optimizer: Optimizer) -> "CompiledStep":
         takes a copy of every parameter when it first runs, and its own arrays from then
         on, so that no array of the caller changes.
     optimizer : Optimizer
-        `SGD`, `Momentum`, or any object whose ``update(params, grads)`` is made of
-        standard functions and arithmetic.
+        One of koubai's, or any object whose ``update(params, grads)`` is made of standard
+        functions and arithmetic. Where ``update`` is ``advance()`` and
+        ``apply(params, grads)``, as `koubai.optimizers.Optimizer` tells, ``advance`` runs
+        on the host before each step, and only ``apply`` is compiled.
 
     Returns
     -------
@@ -80,7 +85,7 @@ class _Record:
 
     ``grown`` is the twin of the optimizer with its slots, where a step gave it other
     attributes than it had before; ``noticed`` tells whether the switches of the layers are
-    known.
+    known, ``counts`` whether the step itself changes a number of the optimizer.
     """
 
     place: Device
@@ -90,6 +95,7 @@ class _Record:
     loop: Callable[..., Any] | None = None
     grown: tuple[Any, dict[str, Slot]] | None = None
     noticed: bool = False
+    counts: bool = False
 
 
 class CompiledStep:
@@ -114,7 +120,8 @@ class CompiledStep:
                 "can be looked at (__dict__). koubai.SGD(lr=0.1) is an optimizer."
             )
         self._network = network
-        self._optimizer = optimizer
+        self._optimizer: Any = optimizer
+        self._advances = has_parts(optimizer)
         self._records: OrderedDict[object, _Record] = OrderedDict()
         self._last: _Record | None = None
         self._last_key: object = None
@@ -134,7 +141,8 @@ class CompiledStep:
     @property
     def optimizer(self) -> Optimizer:
         """What changes its parameters."""
-        return self._optimizer
+        optimizer: Optimizer = self._optimizer
+        return optimizer
 
     def __call__(self, x: Array, t: Array) -> Array:
         """
@@ -164,13 +172,18 @@ class CompiledStep:
         MixedArraysError, ShapeError, DTypeError
             If x and t do not go with the parameters or with each other.
         """
-        state = self._state()
-        key = self._key(x, t)
-        record = self._last if key == self._last_key else self._records.get(key)
-        fresh = record is None
-        if record is None:
-            record = self._new_record(x, t)
-        new, loss = record.run(state, x, t)
+        before = self._advance() if self._advances else ()
+        try:
+            state = self._state()
+            key = self._key(x, t)
+            record = self._last if key == self._last_key else self._records.get(key)
+            fresh = record is None
+            if record is None:
+                record = self._new_record(x, t)
+            new, loss = record.run(state, x, t)
+        except BaseException:
+            _put_back(before)
+            raise
         if new is state and record is self._last:
             return loss  # type: ignore[no-any-return]  # all was written in place
         if fresh:
@@ -222,19 +235,34 @@ class CompiledStep:
             losses.append(xp.asarray(self(xs[at, ...], ts[at, ...])))
             record = self._last
         done = len(losses)
-        loop = self._loop(record) if record is not None and done < steps else None
-        if record is None or loop is None:
-            losses += [xp.asarray(self(xs[i, ...], ts[i, ...])) for i in range(done, steps)]
-            return xp.stack(losses)
-        new, found = loop(self._state(), xs[done:, ...], ts[done:, ...])
-        self._take(record, new)
-        return xp.concat([xp.stack(losses), found])
+        found = None
+        if record is not None and done < steps:
+            found = self._looped(record, xs[done:, ...], ts[done:, ...])
+        if found is not None:
+            return xp.concat([xp.stack(losses), found])
+        losses += [xp.asarray(self(xs[i, ...], ts[i, ...])) for i in range(done, steps)]
+        return xp.stack(losses)
 
-    def _loop(self, record: _Record) -> Callable[..., Any] | None:
+    def _looped(self, record: _Record, xs: Array, ts: Array) -> Array | None:
+        """Take many steps in one call; None where that is not to be had."""
         if record.loop is None:
-            backend = record.place.backend
-            record.loop = backend.compile_loop(partial(self._pure, record), record.place.name)
-        return record.loop
+            function = partial(self._pure_of_numbers, record)
+            record.loop = record.place.backend.compile_loop(function, record.place.name)
+        if record.loop is None:
+            return None
+        before, columns = self._look_ahead(record, xs.shape[0])
+        if self._advances and not columns:
+            return None
+        try:
+            state = self._state()
+            ahead = self._numbers if columns else {}
+            kept = {name: value for name, value in state.items() if name not in ahead}
+            new, losses = record.loop(kept, xs, ts, *columns)
+        except BaseException:
+            _put_back(before)
+            raise
+        self._take(record, {**state, **new})
+        return losses  # type: ignore[no-any-return]
 
     @property
     def plan(self) -> Any:
@@ -251,6 +279,46 @@ class CompiledStep:
         if self._last is None:
             raise KoubaiError("There is no plan before the first step: loss = step(x, t).")
         return plan_of(self._last.run, self._last.place)
+
+    # What an optimizer does on the host
+
+    def _advance(self) -> _Numbers:
+        """Let the optimizer count a step; give its numbers as they were."""
+        self._state()
+        before = [(owner, key, owner[key]) for owner, key in self._numbers.values()]
+        try:
+            self._optimizer.advance()
+        except BaseException:
+            _put_back(before)
+            raise
+        return before
+
+    def _look_ahead(self, record: _Record, steps: int) -> tuple[_Numbers, list[Array]]:
+        """
+        Let the optimizer count many steps; give its numbers as they were, and at each step.
+
+        Nothing, and nothing has changed, where steps differ in more than such numbers.
+        """
+        self._state()
+        dtypes = {dtype_name(array) for array in self._network.params.values()}
+        if record.counts or len(dtypes) > 1:
+            return (), []
+        places = self._numbers.values()
+        before = [(owner, key, owner[key]) for owner, key in places]
+        rows: list[list[Any]] = []
+        try:
+            for _ in range(steps):
+                if self._advances:
+                    self._optimizer.advance()
+                rows.append([owner[key] for owner, key in places])
+                if not self._is_current():
+                    _put_back(before)
+                    return (), []
+        except BaseException:
+            _put_back(before)
+            raise
+        (dtype,) = dtypes
+        return before, [_column(record.place, each, dtype) for each in zip(*rows, strict=True)]
 
     # What the step depends on
 
@@ -302,6 +370,11 @@ class CompiledStep:
         self._places = [
             (name, slot.owner, slot.key) for name, slot in state.slots.items() if name in self._now
         ]
+        self._numbers = {
+            name: (slot.owner, slot.key)
+            for name, slot in state.of_optimizer().items()
+            if is_number(slot.get())
+        }
         self._tied = [(state.slots[name], first) for name, first in ties.items()]
         self._watched = [
             *state.settings.values(),
@@ -347,7 +420,7 @@ class CompiledStep:
         with watched_by(record.watch):
             grads = network.gradient(x, t)
         del network.loss  # which holds the network, and so would keep all arrays of the step
-        optimizer.update(BoundParameters(network.layers, record.ties), grads)
+        apply(optimizer, BoundParameters(network.layers, record.ties), grads)
         after = before.after(optimizer)
         outline = after.slots.keys(), after.switches()
         same = outline == (before.slots.keys(), before.switches())
@@ -356,7 +429,16 @@ class CompiledStep:
             record.noticed = True
             self._notice_switches(network)
         new = {name: value for name, value in after.read().items() if name not in record.ties}
+        record.counts = any(new.get(name) is not state[name] for name in self._numbers)
         return new, losses[-1] if losses else network.last_layer.loss
+
+    def _pure_of_numbers(
+        self, record: _Record, state: dict[str, Any], x: Array, t: Array, *numbers: Array
+    ) -> tuple[dict[str, Any], Array]:
+        """Take a step with the optimizer's numbers apart, which do not go on to the next one."""
+        given = dict(zip(self._numbers, numbers, strict=False))
+        new, loss = self._pure(record, {**state, **given}, x, t)
+        return {name: value for name, value in new.items() if name not in given}, loss
 
     def _notice_switches(self, twin: Network) -> None:
         """Remember what layers are switched by: attributes that a step does not write."""
@@ -390,6 +472,18 @@ class CompiledStep:
             self._layers = None  # look at everything anew
         if any(not _alike(value, old.get(name)) for name, value in self._now.items()):
             self._layers = None
+
+
+def _column(place: Device, values: tuple[Any, ...], dtype: str) -> Array:
+    """Give a number at each step as an array."""
+    whole = all(type(value) is int and abs(value) < _WHOLE for value in values)
+    return place.asarray(values, dtype="int32" if whole else dtype)
+
+
+def _put_back(numbers: _Numbers) -> None:
+    """Put numbers where they were before."""
+    for owner, key, value in numbers:
+        owner[key] = value
 
 
 def plan_of(run: Callable[..., Any], place: Device) -> Any:

@@ -4,17 +4,41 @@ from koubai.layers.activation import Relu, Sigmoid, Tanh
 from koubai.layers.affine import Affine
 from koubai.layers.arithmetic import AddLayer, MulLayer
 from koubai.layers.base import Layer
+from koubai.layers.elementary import Abs, Cast, Exp, Log
 from koubai.layers.loss import IdentityWithLoss, LossLayer, SoftmaxWithLoss
+from koubai.layers.matmul import MatMul
+from koubai.layers.operators import DivLayer, NegLayer, PowLayer, SubLayer
+from koubai.layers.reduction import Max, Mean, Min, Sum
+from koubai.layers.selection import Maximum, Minimum, Where
+from koubai.layers.shape import Reshape, Transpose
 
 __all__ = [
+    "Abs",
     "AddLayer",
     "Affine",
+    "Cast",
+    "DivLayer",
+    "Exp",
     "IdentityWithLoss",
     "Layer",
+    "Log",
     "LossLayer",
+    "MatMul",
+    "Max",
+    "Maximum",
+    "Mean",
+    "Min",
+    "Minimum",
     "MulLayer",
+    "NegLayer",
+    "PowLayer",
     "Relu",
+    "Reshape",
     "Sigmoid",
     "SoftmaxWithLoss",
+    "SubLayer",
+    "Sum",
     "Tanh",
+    "Transpose",
+    "Where",
 ]

@@ -7,23 +7,32 @@ from koubai.functions import sum_to_shape
 from koubai.layers.base import Layer
 from koubai.typing import Shape, Value
 
-__all__ = ["AddLayer", "MulLayer"]
+__all__ = ["AddLayer", "ElementwiseLayer", "MulLayer", "shape_of", "unbroadcast"]
 
 
-class _ElementwiseLayer(Layer):
-    """What the two share: shapes that broadcast together."""
+class ElementwiseLayer(Layer):
+    """What the layers of arithmetic share: two operands whose shapes broadcast together."""
 
-    def _broadcast(self, x: Value, y: Value) -> Shape:
+    def meet(self, x: Value, y: Value) -> None:
+        """Keep the operands, having seen that they go together."""
+        self.require_shared(x=x, y=y)
         try:
-            return np.broadcast_shapes(_shape(x), _shape(y))
+            self.shape = np.broadcast_shapes(shape_of(x), shape_of(y))
         except ValueError as error:
             raise ShapeError(
-                f"{type(self).__name__}: x has the shape {tuple(_shape(x))} and y "
-                f"{tuple(_shape(y))}, which do not broadcast together."
+                f"{type(self).__name__}: x has the shape {tuple(shape_of(x))} and y "
+                f"{tuple(shape_of(y))}, which do not broadcast together."
             ) from error
+        self.x = x
+        self.y = y
+
+    def meet_gradient(self, dout: Value) -> None:
+        """See that the gradient goes with the operands."""
+        self.require_shared(dout=dout, x=self.x, y=self.y)
+        self.require_shape("dout", dout, self.shape)
 
 
-class MulLayer(_ElementwiseLayer):
+class MulLayer(ElementwiseLayer):
     """
     The product x * y, of numbers or arrays.
 
@@ -55,10 +64,7 @@ class MulLayer(_ElementwiseLayer):
         float or Array
             x * y.
         """
-        self.require_shared(x=x, y=y)
-        self.shape = self._broadcast(x, y)
-        self.x = x
-        self.y = y
+        self.meet(x, y)
         return x * y
 
     def backward(self, dout: Value) -> tuple[Value, Value]:
@@ -75,14 +81,13 @@ class MulLayer(_ElementwiseLayer):
         dx, dy : float or Array
             Gradients of the shapes of x and y: summed where a factor was broadcast.
         """
-        self.require_shared(dout=dout, x=self.x, y=self.y)
-        self.require_shape("dout", dout, self.shape)
-        dx = _unbroadcast(dout * self.y, _shape(self.x))
-        dy = _unbroadcast(dout * self.x, _shape(self.y))
+        self.meet_gradient(dout)
+        dx = unbroadcast(dout * self.y, shape_of(self.x))
+        dy = unbroadcast(dout * self.x, shape_of(self.y))
         return dx, dy
 
 
-class AddLayer(_ElementwiseLayer):
+class AddLayer(ElementwiseLayer):
     """
     The sum x + y, of numbers or arrays.
 
@@ -114,10 +119,7 @@ class AddLayer(_ElementwiseLayer):
         float or Array
             x + y.
         """
-        self.require_shared(x=x, y=y)
-        self.shape = self._broadcast(x, y)
-        self.x = x
-        self.y = y
+        self.meet(x, y)
         return x + y
 
     def backward(self, dout: Value) -> tuple[Value, Value]:
@@ -134,15 +136,16 @@ class AddLayer(_ElementwiseLayer):
         dx, dy : float or Array
             Gradients of the shapes of x and y: summed where a term was broadcast.
         """
-        self.require_shared(dout=dout, x=self.x, y=self.y)
-        self.require_shape("dout", dout, self.shape)
+        self.meet_gradient(dout)
         # Times 1, so that neither gradient is the caller's own array.
-        return _unbroadcast(dout * 1, _shape(self.x)), _unbroadcast(dout * 1, _shape(self.y))
+        return unbroadcast(dout * 1, shape_of(self.x)), unbroadcast(dout * 1, shape_of(self.y))
 
 
-def _shape(x: Value) -> Shape:
+def shape_of(x: Value) -> Shape:
+    """Give the shape of an array, or () for a number."""
     return () if isinstance(x, (int, float)) else x.shape
 
 
-def _unbroadcast(gradient: Value, shape: Shape) -> Value:
+def unbroadcast(gradient: Value, shape: Shape) -> Value:
+    """Sum a gradient over what was broadcast; a number is its own."""
     return gradient if isinstance(gradient, (int, float)) else sum_to_shape(gradient, shape)

@@ -1,6 +1,9 @@
 """Layer: what every layer has, and the questions it asks of its arrays at the door."""
 
-from typing import TYPE_CHECKING, ClassVar, Never
+from collections.abc import Callable
+from functools import wraps
+from inspect import signature
+from typing import TYPE_CHECKING, Any, ClassVar, Never
 
 from koubai.arrays import dtype_name, is_kind, shared_namespace
 from koubai.errors import DTypeError, NotForwardedError, ShapeError
@@ -28,6 +31,11 @@ class Layer:
 
     parameters: ClassVar[tuple[str, ...]] = ()
     state: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        if "forward" in vars(cls):
+            cls.forward = _taken_over(vars(cls)["forward"])  # type: ignore[attr-defined]
 
     def __repr__(self) -> str:
         shapes = [getattr(self, name).shape for name in self.parameters[:1]]
@@ -112,3 +120,31 @@ class Layer:
                 f"{type(self).__name__}: {name} is {dtype_name(array)}, but floating point is "
                 f'wanted. koubai.asarray({name}, dtype="float32") makes it so.'
             )
+
+
+def _taken_over(forward: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a `koubai.graph.Variable` among the inputs make the layer a node of its graph."""
+
+    @wraps(forward)
+    def run(self: Layer, *inputs: Any, **named: Any) -> Any:
+        for value in (*inputs, *named.values()):
+            takes_over = getattr(type(value), "takes_over", None)
+            if takes_over is not None and takes_over():
+                if named:
+                    inputs = _in_order(self, forward, inputs, named)
+                return value.run(self, *inputs)
+        return forward(self, *inputs, **named)
+
+    return run
+
+
+def _in_order(
+    layer: Layer, forward: Callable[..., Any], inputs: tuple[Any, ...], named: dict[str, Any]
+) -> tuple[Any, ...]:
+    bound = signature(forward).bind(layer, *inputs, **named)
+    if bound.kwargs:
+        raise TypeError(
+            f"{type(layer).__name__}.forward takes {', '.join(bound.kwargs)} by keyword only, "
+            "which a node of a graph cannot keep. Let it be given by position, or be an attribute."
+        )
+    return bound.args[1:]

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol, TypeGuard
 
 from koubai.errors import KoubaiError
-from koubai.layers import AddLayer, Affine, LossLayer, MulLayer
+from koubai.layers import AddLayer, Affine, Layer, LossLayer, MulLayer
 from koubai.typing import Array
 
-__all__ = ["ChainLayer", "backward_to_parameters", "chained", "from_first_learner"]
+__all__ = ["ChainLayer", "backward_to_parameters", "chained", "forward", "from_first_learner"]
 
 
 class ChainLayer(Protocol):
@@ -68,6 +68,13 @@ def chained(
         counts[kind] += 1
         named[f"{kind}{counts[kind]}"] = layer
     return named
+
+
+def forward(layer: ChainLayer, x: Array) -> Array:
+    """Run a layer; where x is a `koubai.graph.Variable`, as a node of its graph."""
+    if isinstance(layer, Layer) or not hasattr(type(x), "takes_over"):
+        return layer.forward(x)
+    return type(x).run(layer, x)  # type: ignore[attr-defined, no-any-return]
 
 
 def from_first_learner(layers: Mapping[str, ChainLayer]) -> list[ChainLayer]:

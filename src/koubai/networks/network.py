@@ -14,10 +14,12 @@ from koubai.networks.chain import (
     ChainLayer,
     backward_to_parameters,
     chained,
+    forward,
     from_first_learner,
 )
 from koubai.networks.door import check_labels, check_targets, watch_loss
 from koubai.networks.parameters import GradientView, ParameterView, locate, locate_state
+from koubai.networks.saved import Saved
 from koubai.networks.summary import summarize
 from koubai.numerical import numerical_gradient
 from koubai.typing import Array, Shape, Value
@@ -25,7 +27,7 @@ from koubai.typing import Array, Shape, Value
 __all__ = ["Network"]
 
 
-class Network:
+class Network(Saved):
     """
     Layers in a row, ended by a layer that gives a loss.
 
@@ -133,7 +135,7 @@ class Network:
             If x does not go with the parameters.
         """
         for layer in self.layers.values():
-            x = layer.forward(x)
+            x = forward(layer, x)
         return x
 
     def loss(self, x: Array, t: Array) -> Array:

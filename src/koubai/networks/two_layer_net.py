@@ -4,6 +4,7 @@ import numpy as np
 
 from koubai.backend import Device, get_default_device
 from koubai.backend import device as select_device
+from koubai.initialization import initial_weights
 from koubai.layers import Affine, Relu
 from koubai.networks.network import Network
 
@@ -18,8 +19,9 @@ class TwoLayerNet(Network):
     ----------
     input_size, hidden_size, output_size : int
         The numbers of inputs, of hidden units and of classes.
-    weight_init_std : float
-        The standard deviation of the normal distribution from which weights are drawn;
+    weight_init_std : float or str
+        The standard deviation of the normal distribution from which weights are drawn, or
+        a way to draw them such as "relu", as for `koubai.initialization.initial_weights`;
         biases begin at zero.
     device : str or Device, optional
         Where the parameters are; by default the default device.
@@ -44,17 +46,17 @@ class TwoLayerNet(Network):
         input_size: int,
         hidden_size: int,
         output_size: int,
-        weight_init_std: float = 0.01,
+        weight_init_std: float | str = 0.01,
         *,
         device: str | Device | None = None,
         dtype: str = "float32",
         rng: "int | np.random.Generator | None" = None,
     ) -> None:
         place = get_default_device() if device is None else select_device(device)
-        draw = np.random.default_rng(rng).standard_normal
+        source = np.random.default_rng(rng)
 
         def affine(inputs: int, outputs: int) -> Affine:
-            weights = weight_init_std * draw((inputs, outputs))
+            weights = initial_weights((inputs, outputs), weight_init_std, source)
             return Affine(
                 place.asarray(weights, dtype=dtype),
                 place.asarray(np.zeros(outputs), dtype=dtype),
