@@ -1,6 +1,7 @@
 """The examples print what the book's notebooks print, on every backend."""
 
 import contextlib
+import itertools
 import re
 import runpy
 import sys
@@ -93,6 +94,48 @@ def test_buy_apple_orange(run):
 
 def test_buy_apple_orange_on_a_device(run, spec):
     assert numbers(run("buy_apple_orange.py", "--device", spec)) == FRUIT
+
+
+GRAPHS = {
+    "two apples": {"price": 220.00000000000003, "apple": 2.2, "apple_num": 110.00000000000001},
+    "two apples and three oranges": {"price": 715.0000000000001, "orange": 3.3000000000000003},
+    "g = a b + c d": {"a": 2, "b": 3, "c": 5, "d": 4, "e": 1, "f": 1, "g": 1},
+}
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_computational_graph(run, graph):
+    assert derivatives(run("computational_graph.py"), graph).items() >= GRAPHS[graph].items()
+
+
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_computational_graph_on_a_device(run, spec, graph):
+    printed = run("computational_graph.py", "--device", spec)
+    assert derivatives(printed, graph).items() >= GRAPHS[graph].items()
+
+
+def derivatives(printed, graph):
+    """Give the last number of each line that belongs to a graph, by the name it begins with."""
+    lines = printed.partition(f"{graph}\n")[2].splitlines()
+    own = itertools.takewhile(lambda line: line.startswith("  "), lines)
+    return {line.split(":")[0].strip(): float(line.split()[-1]) for line in own}
+
+
+def test_draw_graphs_gives_the_pictures_of_the_documentation(run, tmp_path):
+    printed = run("draw_graphs.py", "--format", "svg")
+    drawn = {Path(line).name: tmp_path / line for line in printed.splitlines()}
+    kept = {path.name: path for path in (FOLDER.parents[1] / "docs" / "pictures").glob("*.svg")}
+    assert drawn.keys() == kept.keys()
+    # The digits of large products depend on the machine; those of the small graphs do not.
+    for name in ("two_apples.svg", "apples_and_oranges.svg", "two_products.svg"):
+        assert drawn[name].read_text(encoding="utf-8") == kept[name].read_text(encoding="utf-8")
+
+
+def test_draw_graphs_in_every_format(run, tmp_path):
+    formats = [part for name in ("html", "png", "dot", "md") for part in ("--format", name)]
+    printed = run("draw_graphs.py", "--folder", tmp_path / "there", *formats)
+    assert len(printed.splitlines()) == 28
+    assert all((tmp_path / line).stat().st_size > 100 for line in printed.splitlines())
 
 
 def test_activation_layers(run, spec):

@@ -1,5 +1,6 @@
 """array-api-strict: NumPy behind the standard's letter, with devices to test on."""
 
+from functools import cache
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ class StrictBackend(Backend):
         """``array_api_strict`` itself."""
         import array_api_strict
 
+        _leave_operators_to_others()
         return cast(Namespace, array_api_strict)
 
     def devices(self) -> tuple[str, ...]:
@@ -51,6 +53,25 @@ class StrictBackend(Backend):
         """Copy an array to the host; only the CPU device shows its values."""
         native = cast(Any, array)
         return np.array(native.to_device(self.native_device("CPU_DEVICE")))
+
+
+@cache
+def _leave_operators_to_others() -> None:
+    """
+    Let an operand decide whose class says that it takes over, as Python's operators do.
+
+    array-api-strict raises where Python asks for NotImplemented, so that no
+    ``__radd__`` is ever reached.
+    """
+    from array_api_strict._array_object import Array as Kind
+
+    refuse = Kind._check_type_device  # noqa: SLF001  (the one place where it can be told)
+
+    def check(self: Any, other: Any) -> None:
+        if not hasattr(type(other), "takes_over"):
+            refuse(self, other)
+
+    setattr(Kind, "_check_type_device", check)  # noqa: B010
 
 
 def _name(native: object) -> str:

@@ -158,7 +158,8 @@ def test_dtype_and_device_are_kept(case, device, dtype):
     target, inputs = case.make(device, dtype)
     y = getattr(target, "loss" if hasattr(target, "layers") else "forward")(*inputs)
     dx = target.backward(y)
-    arrays = [a for a in (y, *(dx if isinstance(dx, tuple) else (dx,))) if not isinstance(a, float)]
+    given = (y, *(dx if isinstance(dx, tuple) else (dx,)))
+    arrays = [a for a in given if a is not None and not isinstance(a, float)]
     assert {device.backend.device_of(a) for a in arrays} <= {device.name}
     assert {str(to_numpy(a).dtype) for a in arrays} <= {dtype}
 

@@ -17,7 +17,7 @@ from koubai.layers import Layer
 from koubai.networks.parameters import locate
 from koubai.testing import cells
 
-ARRAY_CASES = [case for case in CASES if case.name != "MulLayer-numbers"]
+ARRAY_CASES = [case for case in CASES if "-number" not in case.name]
 HOST_READS = ["__bool__", "__float__", "__int__", "__index__", "__complex__", "__array__"]
 TOLERANCE = {"float16": 2e-2, "float32": 1e-5, "float64": 1e-12}
 
@@ -49,7 +49,8 @@ def run(target, inputs, dout):
         out = {"y": target.forward(*inputs)}
         gradients = target.backward(dout)
         gradients = gradients if isinstance(gradients, tuple) else (gradients,)
-        out |= {f"dx{number}": gradient for number, gradient in enumerate(gradients)}
+        found = {f"dx{number}": gradient for number, gradient in enumerate(gradients)}
+        out |= {name: gradient for name, gradient in found.items() if gradient is not None}
     for name, (owner, key) in parameters(target).items():
         out[f"d{name}"] = getattr(owner, f"d{key}")
     return out
@@ -280,4 +281,5 @@ def test_matrix_has_a_second_device_of_jax():
 def test_layers_without_a_case_are_none():
     proved = {type(case.make(koubai.device("cpu"), "float64")[0]).__name__ for case in CASES}
     public = {name for name in koubai.layers.__all__ if issubclass(getattr(koubai, name), Layer)}
-    assert public - proved == {"Layer", "LossLayer"}
+    # Cast changes the dtype, which the check holds fixed; tests/layers has it.
+    assert public - proved == {"Cast", "Layer", "LossLayer"}

@@ -82,10 +82,10 @@ def reflected(function):
     return lambda x, y: function(y, x)
 
 
-OPERATORS = "add sub mul truediv matmul neg invert and_ or_ lt le gt ge eq ne"
+OPERATORS = "add sub mul truediv pow matmul neg invert and_ or_ lt le gt ge eq ne"
 FUNCTIONS = """
-    abs exp log tanh isfinite maximum minimum where matmul astype
-    sum max all any argmax reshape expand_dims take zeros_like
+    abs exp log sqrt tanh isfinite maximum minimum where matmul astype
+    sum mean max min all any argmax reshape permute_dims expand_dims take zeros_like
 """
 DTYPES = """
     bool int8 int16 int32 int64 uint8 uint16 uint32 uint64 float32 float64 complex64 complex128
@@ -93,7 +93,7 @@ DTYPES = """
 
 for name in OPERATORS.split():
     setattr(Array, f"__{name.rstrip('_')}__", on_boxes(getattr(operator, name)))
-for name in ("add", "sub", "mul", "truediv"):
+for name in ("add", "sub", "mul", "truediv", "pow"):
     setattr(Array, f"__r{name}__", on_boxes(reflected(getattr(operator, name))))
 
 xp = ModuleType("boxes.xp")

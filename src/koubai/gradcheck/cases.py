@@ -9,15 +9,32 @@ import numpy.typing as npt
 
 from koubai.backend import Device
 from koubai.layers import (
+    Abs,
     AddLayer,
     Affine,
+    DivLayer,
+    Exp,
     IdentityWithLoss,
     Layer,
+    Log,
+    MatMul,
+    Max,
+    Maximum,
+    Mean,
+    Min,
+    Minimum,
     MulLayer,
+    NegLayer,
+    PowLayer,
     Relu,
+    Reshape,
     Sigmoid,
     SoftmaxWithLoss,
+    SubLayer,
+    Sum,
     Tanh,
+    Transpose,
+    Where,
 )
 from koubai.networks import Network, TwoLayerNet
 from koubai.networks.chain import ChainLayer
@@ -75,6 +92,10 @@ def _normal(*shape: int, seed: int = 0) -> npt.NDArray[np.float64]:
     return values + np.copysign(0.05, values)
 
 
+def _positive(*shape: int) -> npt.NDArray[np.float64]:
+    return np.abs(_normal(*shape)) + 0.5
+
+
 # Of one shape where they can be, because JAX compiles every operation anew for each.
 _ROWS = np.eye(4)[[1, 3, 0, 2, 1]]
 _LABELS = np.asarray([1, 3, 0, 2, 1])
@@ -86,6 +107,31 @@ CASES: tuple[Case, ...] = (
     Case("MulLayer-numbers", lambda a: (MulLayer(), (100.0, 2.0))),
     Case("AddLayer", lambda a: (AddLayer(), (a(_normal(5, 4)), a(_normal(5, 4, seed=1))))),
     Case("AddLayer-broadcast", lambda a: (AddLayer(), (a(_normal(5, 4)), a(_normal(4))))),
+    Case("SubLayer", lambda a: (SubLayer(), (a(_normal(5, 4)), a(_normal(4))))),
+    Case("SubLayer-numbers", lambda a: (SubLayer(), (100.0, 2.0))),
+    Case("DivLayer", lambda a: (DivLayer(), (a(_normal(5, 4)), a(_normal(1, 4))))),
+    Case("DivLayer-numbers", lambda a: (DivLayer(), (100.0, 2.0))),
+    Case("NegLayer", lambda a: (NegLayer(), (a(_normal(5, 4)),))),
+    Case("PowLayer", lambda a: (PowLayer(), (a(_positive(5, 4)), a(_normal(4))))),
+    Case("PowLayer-number", lambda a: (PowLayer(), (a(_positive(5, 4)), 3.0))),
+    Case("MatMul", lambda a: (MatMul(), (a(_normal(5, 4)), a(_normal(4, 6))))),
+    Case("MatMul-vector", lambda a: (MatMul(), (a(_normal(4)), a(_normal(4, 6))))),
+    Case("MatMul-batch", lambda a: (MatMul(), (a(_normal(2, 5, 4)), a(_normal(4))))),
+    Case("Exp", lambda a: (Exp(), (a(_normal(5, 4)),))),
+    Case("Log", lambda a: (Log(), (a(_positive(5, 4)),))),
+    Case("Abs", lambda a: (Abs(), (a(_normal(5, 4)),))),
+    Case("Maximum", lambda a: (Maximum(), (a(_normal(5, 4)), a(_normal(4, seed=1))))),
+    Case("Maximum-number", lambda a: (Maximum(), (a(_normal(5, 4)), 0.01))),
+    Case("Minimum", lambda a: (Minimum(), (a(_normal(5, 4)), a(_normal(4, seed=1))))),
+    Case("Where", lambda a: (Where(), (a(_ROWS > 0), a(_normal(5, 4)), a(_normal(4))))),
+    Case("Sum", lambda a: (Sum(), (a(_normal(5, 4)),))),
+    Case("Sum-axis", lambda a: (Sum(axis=0), (a(_normal(5, 4)),))),
+    Case("Mean", lambda a: (Mean(axis=-1, keepdims=True), (a(_normal(5, 4)),))),
+    Case("Max", lambda a: (Max(), (a(_normal(5, 4)),))),
+    Case("Max-axis", lambda a: (Max(axis=1, keepdims=True), (a(_normal(5, 4)),))),
+    Case("Min", lambda a: (Min(axis=(0, 1)), (a(_normal(5, 4)),))),
+    Case("Reshape", lambda a: (Reshape((2, -1)), (a(_normal(5, 4)),))),
+    Case("Transpose", lambda a: (Transpose((2, 0, 1)), (a(_normal(2, 5, 4)),))),
     Case("Relu", lambda a: (Relu(), (a(_normal(5, 4)),))),
     Case("Sigmoid", lambda a: (Sigmoid(), (a(_normal(5, 4)),))),
     Case("Sigmoid-far", lambda a: (Sigmoid(), (a(_FAR),))),

@@ -7,6 +7,7 @@ import numpy as np
 
 from koubai.errors import KoubaiError
 from koubai.gradcheck.report import GradientReport, GradientRow
+from koubai.gradcheck.second_order import second_order
 from koubai.gradcheck.subject import Host, LayerFailedError, Stage, Subject, to_host
 from koubai.numerical import numerical_gradient
 
@@ -27,6 +28,7 @@ def check_gradients(
     mode: Mode = "array",
     tolerance: float = 1e-7,
     rng: "int | np.random.Generator" = 0,
+    order: Literal[1, 2] = 1,
 ) -> GradientReport:
     """
     Prove the gradients of a layer or network at a point.
@@ -56,6 +58,11 @@ def check_gradients(
         was weighted with, which is what is left where digits cancel.
     rng
         The source of the directions.
+    order
+        2 proves the second derivatives, those of what ``backward`` gives: a weighted sum
+        of the gradients is differentiated once more through the graph that
+        ``koubai.graph`` builds with ``create_graph=True``, with respect to the inputs, the
+        parameters and ``dout``, and held against its own slope.
 
     Returns
     -------
@@ -99,6 +106,10 @@ def check_gradients(
         raise KoubaiError(
             f"check_gradients: mode is {mode!r}, but array, joint or element is wanted."
         )
+    if order not in {1, 2}:
+        raise KoubaiError(f"check_gradients: order is {order!r}, but 1 or 2 is wanted.")
+    if order == 2:
+        target, inputs = second_order(target, inputs)
     subject = Subject.of(target, inputs)
     backend = subject.place.backend
     try:

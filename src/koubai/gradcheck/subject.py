@@ -284,7 +284,7 @@ def _named(target: Any, inputs: tuple[object, ...]) -> dict[str, object]:
         hasattr(target, "forward") and hasattr(target, "backward")
     ):
         raise KoubaiError(f"check_gradients: {kind} has no forward and backward to prove.")
-    signature = inspect.signature(_forward(target))
+    signature = getattr(target, "signature", None) or inspect.signature(_forward(target))
     known = list(signature.parameters)
     try:
         signature.bind(*inputs)
