@@ -1,4 +1,4 @@
-"""The command ``koubai``: what works here, and the proof of every gradient."""
+"""The command ``koubai``: what works here, the proof of every gradient, and training."""
 
 import argparse
 import difflib
@@ -12,6 +12,7 @@ from dataclasses import asdict
 
 import koubai
 from koubai.backend import DeviceStatus, devices, get_default_device
+from koubai.commands.training import add_commands
 from koubai.errors import KoubaiError
 from koubai.gradcheck.cases import CASES, Case
 from koubai.gradcheck.sweep import Finding, sweep
@@ -48,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if chosen.json and chosen.command:
         parser.error("--json goes with the table of devices only")
     try:
-        return _check(chosen) if chosen.command == "check" else _show_devices(as_json=chosen.json)
+        return _show_devices(as_json=chosen.json) if chosen.command is None else chosen.run(chosen)
     except KoubaiError as error:
         sys.stderr.write(f"koubai: {error}\n")
         return 1
@@ -57,7 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="koubai",
-        description="Show which array libraries and devices work here; prove every gradient.",
+        description="Show which array libraries and devices work here; prove every gradient; "
+        "train, evaluate and predict.",
     )
     parser.add_argument("--version", action="version", version=f"koubai {koubai.__version__}")
     parser.add_argument("--json", action="store_true", help="print the devices for machines")
@@ -65,6 +67,8 @@ def _parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="prove the gradients of every layer, everywhere")
     check.add_argument("--backend", metavar="NAME,...", help="only these; they must be there")
     check.add_argument("--layer", metavar="NAME,...", help="only these layers and networks")
+    check.set_defaults(run=_check)
+    add_commands(commands)
     return parser
 
 
