@@ -5,11 +5,8 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
-from tqdm import tqdm
-
 import koubai
-from koubai import TwoLayerNet, load_mnist
+from koubai import Trainer, TwoLayerNet, load_mnist
 
 
 def positive(text):
@@ -27,56 +24,33 @@ parser.add_argument("--lr", type=float, default=0.1, help="learning rate (defaul
 parser.add_argument("--hidden", type=int, default=50, help="hidden units (default 50)")
 parser.add_argument("--seed", type=int, default=0)
 parser.add_argument("--dtype", default="float32")
+parser.add_argument("--checkpoint", type=Path, metavar="FOLDER", help="where to save on the way")
+parser.add_argument("--resume", action="store_true", help="go on from the last checkpoint there")
 parser.add_argument("--plot", type=Path, default=Path("train_neuralnet.png"), help="the curves")
 args = parser.parse_args()
 
 
-def plot(losses, train_accuracies, test_accuracies):
-    try:
-        from matplotlib.figure import Figure  # noqa: PLC0415
-    except ImportError:
-        print("No curves: matplotlib is not installed (pip install matplotlib).")
-        return
-    figure = Figure(figsize=(10, 4), layout="constrained")
-    left, right = figure.subplots(1, 2)
-    left.plot(losses, linewidth=0.5)
-    left.set(xlabel="step", ylabel="loss", ylim=(0, None))
-    epochs = range(1, len(test_accuracies) + 1)
-    right.plot(epochs, train_accuracies, marker="o", label="train")
-    right.plot(epochs, test_accuracies, marker="s", linestyle="--", label="test")
-    right.set(xlabel="epoch", ylabel="accuracy")
-    right.legend(loc="lower right")
-    figure.savefig(args.plot, dpi=120)
-    print(f"The curves are in {args.plot}.")
-
-
 def main(device):
-    rng = np.random.default_rng(args.seed)
     (x_train, t_train), (x_test, t_test) = load_mnist(device=device, dtype=args.dtype)
-    network = TwoLayerNet(784, args.hidden, 10, device=device, dtype=args.dtype, rng=rng)
+    network = TwoLayerNet(784, args.hidden, 10, device=device, dtype=args.dtype, rng=args.seed)
     print(network)
 
-    losses, train_accuracies, test_accuracies = [], [], []
-    n = x_train.shape[0]
-    for epoch in range(1, args.epochs + 1):
-        order = device.asarray(rng.permutation(n))
-        starts = range(0, n, args.batch_size)
-        for start in tqdm(starts, desc=f"epoch {epoch:2}", unit="step", leave=False, disable=None):
-            batch = order[start : min(start + args.batch_size, n)]
-            x_batch = device.xp.take(x_train, batch, axis=0)
-            t_batch = device.xp.take(t_train, batch, axis=0)
+    trainer = Trainer(
+        network, x_train, t_train, x_test, t_test,
+        epochs=args.epochs, mini_batch_size=args.batch_size,
+        optimizer="SGD", optimizer_param={"lr": args.lr}, rng=args.seed,
+        checkpoint=args.checkpoint, resume=args.resume,
+    )  # fmt: skip
+    trainer.train()
 
-            grads = network.gradient(x_batch, t_batch)
-            for key in network.params:
-                network.params[key] -= args.lr * grads[key]
-            losses.append(network.last_layer.loss)
-
-        train_accuracies.append(network.accuracy(x_train, t_train))
-        test_accuracies.append(network.accuracy(x_test, t_test))
-        print(f"epoch {epoch:2}: train {train_accuracies[-1]:.4f}, test {test_accuracies[-1]:.4f}")
-
-    plot([float(loss) for loss in losses], train_accuracies, test_accuracies)
-    print(f"test accuracy {test_accuracies[-1]:.4f}")
+    print(trainer.history.table())
+    try:
+        trainer.plot_history().savefig(args.plot)
+        print(f"The curves are in {args.plot}.")
+    except koubai.KoubaiError as error:  # matplotlib is an extra
+        print(f"No curves: {error}")
+    if not trainer.interrupted:
+        print(f"test accuracy {trainer.test_acc_list[-1]:.4f}")
 
 
 try:

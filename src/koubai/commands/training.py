@@ -73,6 +73,8 @@ def _about_data(parser: argparse.ArgumentParser) -> None:
 
 def _train(chosen: argparse.Namespace) -> int:
     train, test = read_parts(chosen.data, chosen.labels, chosen.dtype)
+    if train[1].dtype.kind == "f" and train[1].shape[1:] in {(), (1,)}:
+        raise KoubaiError("train: the labels are no whole numbers; a class index is wanted.")
     if test is None:
         train, test = _parted(train, chosen.seed)
     network = _new_network(chosen, train)
@@ -143,9 +145,6 @@ def _scores(network: Network, x: Any) -> Any:
 
 def _new_network(chosen: argparse.Namespace, train: Part) -> Network:
     x, t = train
-    regression = t.dtype.kind == "f" and (t.ndim == 1 or t.shape[1] == 1)
-    if regression:
-        raise KoubaiError("train: the labels are no whole numbers; a class index is wanted.")
     classes = t.shape[1] if t.ndim > 1 else int(t.max()) + 1
     hidden = [int(size) for size in str(chosen.hidden).split(",") if size]
     try:
