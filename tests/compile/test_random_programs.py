@@ -90,7 +90,7 @@ def line(draw, shapes):  # noqa: PLR0911  (a table of kinds)
         return draw.choice(CHOICES).format(test=test, a=a, b=b), shapes[a]
     if kind == "along" and len(shapes[a]) == 2:
         name, axis, keep = (draw.choice(c) for c in (["sum", "max", "mean"], [0, 1], [True, False]))
-        shape = np.sum(np.empty(shapes[a]), axis=axis, keepdims=keep).shape
+        shape = np.sum(np.zeros(shapes[a]), axis=axis, keepdims=keep).shape
         return f"xp.{name}({a}, axis={axis}, keepdims={keep})", shape
     if kind == "matmul" and len(shapes[a]) == len(shapes[b]) == 2 and shapes[a][1] == shapes[b][0]:
         return f"(0.1 * xp.matmul({a}, {b}))", (shapes[a][0], shapes[b][1])

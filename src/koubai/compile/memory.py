@@ -132,7 +132,8 @@ def _freed(
     """Give the buffers of arrays that nobody reads after this operation."""
     here = memory.storage[operation.result]
     over = []
-    for value in {operation.result, *(memory.base[value] for value in operation.reads)}:
+    seen = (operation.result, *(memory.base[value] for value in operation.reads))
+    for value in dict.fromkeys(seen):  # no set, so that a plan is the same each time
         storage = memory.storage.get(value)
         dead = storage is not None and storage.kind == "buffer" and last.get(value, i) <= i
         if storage is not None and dead and (storage is not here or value is operation.result):
