@@ -23,7 +23,7 @@ _Watch: TypeAlias = Callable[[Array, Array, _Check], None]
 def look_now(loss: Array, t: Array, check: _Check) -> None:
     """Read the loss on the host, and look at the targets only if it is no finite number."""
     if not isfinite(float(loss)):
-        check(t)
+        check(getattr(t, "array", t))  # in a graph, t may be a Variable
 
 
 _watch: ContextVar[_Watch] = ContextVar("koubai_watch", default=look_now)
