@@ -9,6 +9,7 @@ import argparse
 import os
 import pty
 import sys
+import termios
 import threading
 import time
 from contextlib import ExitStack
@@ -80,6 +81,7 @@ def be_peer(name: str) -> None:
     """Load the images once; train anew, and time it, as often as asked to."""
     (x, t), test = koubai.load_mnist(device="cpu")
     reader, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))  # in no columns, the bar would not be drawn
     threading.Thread(
         target=lambda: all(iter(lambda: os.read(reader, 4096), b"")), daemon=True
     ).start()
