@@ -405,3 +405,23 @@ def test_a_path_that_cannot_be_written_is_told_before_any_work(tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(KoubaiError):
         trainer(checkpoint=tmp_path / "file")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scalars_for_tensorboard(tmp_path):
+    pytest.importorskip("tensorboard", reason="tensorboard is not installed")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = trainer(tensorboard=tmp_path / "board").train()
+    (folder,) = {path.parent for path in tmp_path.rglob("*tfevents*")}
+    events = EventAccumulator(str(folder), size_guidance={"tensors": 0}).Reload()
+    found = events.Tensors("test_accuracy")
+    assert [event.step for event in found] == run.history["step"]
+    values = [event.tensor_proto.float_val[0] for event in found]
+    np.testing.assert_allclose(values, run.test_acc_list, rtol=1e-6)
+
+
+def test_without_tensorboard_the_line_to_write_is_told(monkeypatch, tmp_path):
+    monkeypatch.setitem(sys.modules, "tensorboard.summary", None)
+    with pytest.raises(KoubaiError, match="pip install tensorboard"):
+        trainer(tensorboard=tmp_path)
