@@ -225,7 +225,7 @@ class Cast(Layer):
                 "it."
             )
         self.shape, self.x_dtype = tuple(x.shape), x.dtype
-        return xp.astype(x, self.dtype)
+        return xp.astype(xp.asarray(x), self.dtype)
 
     def backward(self, dout: Array) -> Array:
         """
@@ -242,4 +242,5 @@ class Cast(Layer):
             dx = dout, of the dtype of x.
         """
         self.require_shape("dout", dout, self.shape)
-        return self.namespace(dout=dout).astype(dout, self.x_dtype)
+        xp = self.namespace(dout=dout)
+        return xp.astype(xp.asarray(dout), self.x_dtype)

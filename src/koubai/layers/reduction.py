@@ -227,7 +227,7 @@ class Max(Reduction):
         """
         xp = self.meet(x, may_be_empty=False)
         out = self.keep(self.extreme(x))
-        self.mask = xp.astype(x == xp.reshape(out, self.wide_shape), x.dtype)
+        self.mask = xp.astype(xp.asarray(x == xp.reshape(out, self.wide_shape)), x.dtype)
         return out
 
     def backward(self, dout: Array) -> Array:

@@ -76,7 +76,8 @@ class SquaredNorm(Layer):
             rate W dout.
         """
         if not isinstance(dout, (int, float)):
-            dout = self.namespace(dout=dout, W=self.W).astype(dout, self.W.dtype)
+            xp = self.namespace(dout=dout, W=self.W)
+            dout = xp.astype(xp.asarray(dout), self.W.dtype)
         return self.rate * self.W * dout
 
 

@@ -59,4 +59,4 @@ class ClipNorm(Wrapper):
         norm = xp.sqrt(reduce(add, (xp.sum(g * g) for g in used.values())))
         # Never divided by zero: a norm below max_norm counts as max_norm.
         factor = self.max_norm / xp.where(norm > self.max_norm, norm, self.max_norm)
-        return {key: g * xp.astype(factor, g.dtype) for key, g in used.items()}
+        return {key: g * xp.astype(xp.asarray(factor), g.dtype) for key, g in used.items()}

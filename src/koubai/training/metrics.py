@@ -126,7 +126,7 @@ def hits(y: Array, t: Array) -> Array:
     """Count what `accuracy` gives the part of; float32, exact up to 2**24."""
     xp = _checked("accuracy", y, t)
     hit = xp.argmax(y, axis=-1, keepdims=True) == _label(xp, t, rows=t.shape == y.shape)
-    return xp.sum(xp.astype(hit, xp.float32))
+    return xp.sum(xp.astype(xp.asarray(hit), xp.float32))
 
 
 def top_k_hits(y: Array, t: Array, k: int) -> Array:
@@ -141,9 +141,9 @@ def top_k_hits(y: Array, t: Array, k: int) -> Array:
     own = xp.max(xp.where(every == label, y, float("-inf")), axis=-1, keepdims=True)
     # What is not below its score and stands before it, or above it, comes first; so does NaN.
     before = xp.where(every < label, ~(y < own), ~(y <= own))
-    rank = xp.sum(xp.astype(before, xp.float32), axis=-1)
+    rank = xp.sum(xp.astype(xp.asarray(before), xp.float32), axis=-1)
     known = (label >= 0) & (label < classes)
-    return xp.sum(xp.astype((rank < k) & known[..., 0], xp.float32))
+    return xp.sum(xp.astype(xp.asarray((rank < k) & known[..., 0]), xp.float32))
 
 
 def _checked(owner: str, y: Array, t: Array) -> Namespace:
