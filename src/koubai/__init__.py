@@ -88,18 +88,6 @@ from koubai.layers import (
 )
 from koubai.networks import GradientView, MultiLayerNet, Network, ParameterView, TwoLayerNet
 from koubai.numerical import numerical_gradient
-from koubai.optimizers import (
-    SGD,
-    AdaGrad,
-    Adam,
-    AdamW,
-    ClipNorm,
-    Momentum,
-    Nesterov,
-    RMSprop,
-    Scheduled,
-    WeightDecay,
-)
 
 if TYPE_CHECKING:
     from koubai.compile import CompiledFunction, CompiledStep, compile_step
@@ -107,6 +95,18 @@ if TYPE_CHECKING:
     from koubai.datasets import load_mnist
     from koubai.gradcheck import GradientReport, GradientRow, check_gradients
     from koubai.graph import Variable, no_grad
+    from koubai.optimizers import (
+        SGD,
+        AdaGrad,
+        Adam,
+        AdamW,
+        ClipNorm,
+        Momentum,
+        Nesterov,
+        RMSprop,
+        Scheduled,
+        WeightDecay,
+    )
     from koubai.saving import Checkpoint, CheckpointFolder, export_onnx, load
     from koubai.testing import Cell, cells
     from koubai.training import Batches, Trainer
@@ -227,16 +227,26 @@ __all__ = [
 
 # What only proofs, tests and examples need is imported when it is first named.
 _LATER = {
+    "AdaGrad": "optimizers",
+    "Adam": "optimizers",
+    "AdamW": "optimizers",
     "Batches": "training",
     "Cell": "testing",
     "Checkpoint": "saving",
     "CheckpointFolder": "saving",
+    "ClipNorm": "optimizers",
     "CompiledFunction": "compile",
     "CompiledStep": "compile",
     "GradientReport": "gradcheck",
     "GradientRow": "gradcheck",
+    "Momentum": "optimizers",
+    "Nesterov": "optimizers",
+    "RMSprop": "optimizers",
+    "SGD": "optimizers",
+    "Scheduled": "optimizers",
     "Trainer": "training",
     "Variable": "graph",
+    "WeightDecay": "optimizers",
     "cells": "testing",
     "check_gradients": "gradcheck",
     "compile_step": "compile",

@@ -10,7 +10,7 @@ from koubai.errors import GraphError
 
 __all__ = ["borrowed", "fingerprint", "require_same"]
 
-_SMALL = 1 << 13  # bytes that are kept as they are
+_SMALL = 1 << 15  # bytes that are kept as they are
 _SAMPLES = 16
 _NO_ARRAYS = frozenset({bool, int, float, tuple, str, type(None), np.float32, np.float64})
 _WORD = np.dtype(np.uint64)
@@ -67,15 +67,17 @@ def borrowed(layer: object, given: Iterable[object], unread: Collection[str]) ->
         What it holds of these, and views of arrays that are not its own.
     """
     known = set(map(id, given))
-    return [
-        value
-        for name, value in vars(layer).items()
-        if type(value) not in _NO_ARRAYS
-        and (id(value) in known or _is_view(value))
-        and hasattr(value, "dtype")
-        and not isinstance(value, type)
-        and name not in unread
-    ]
+    found = []
+    for name, value in vars(layer).items():
+        kind = type(value)
+        if kind in _NO_ARRAYS or name in unread:
+            continue
+        if kind is np.ndarray:
+            if id(value) in known or value.base is not None:
+                found.append(value)
+        elif (id(value) in known or _is_view(value)) and hasattr(value, "dtype"):
+            found += [] if isinstance(value, type) else [value]
+    return found
 
 
 def require_same(owner: str, before: Any, again: Any) -> None:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
+from functools import cache
 from itertools import count
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -24,6 +25,7 @@ _recording: ContextVar[bool] = ContextVar("koubai_graph_recording", default=True
 _opening: ContextVar[bool] = ContextVar("koubai_graph_opening", default=False)
 _numbers = count()
 _NUMBERS = (int, float)
+_PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
 _ARITHMETIC = (AddLayer, DivLayer, MulLayer, NegLayer, SubLayer)  # of Python numbers too
 _NEED_SHAPES = frozenset({AddLayer, SubLayer, Where})  # of the x and y that they hold
 
@@ -141,7 +143,7 @@ class Node:
         self.shares: tuple[Any, ...] = ()
         self.type = type(layer)
         # Only what the layer holds on to can harm it by changing.
-        held = borrowed(layer, given, _unread(layer))
+        held = borrowed(layer, given, _unread(type(layer)))
         prints = [(array, fingerprint(array)) for array in held]
         self.kept: tuple[Any, list[tuple[Any, object]]] | None = (layer, prints)
 
@@ -186,7 +188,11 @@ class Node:
         if self.kept is None:
             return
         layer, _ = self.kept
-        kept = {name: value for name, value in vars(layer).items() if not hasattr(value, "shape")}
+        kept = {
+            name: value
+            for name, value in vars(layer).items()
+            if type(value) in _PLAIN or not hasattr(value, "shape")
+        }
         self._bare = object.__new__(self.type)
         vars(self._bare).update(kept)
         self.kept = None
@@ -294,11 +300,13 @@ def _kept(layer: Any) -> Any:
     return twin
 
 
-def _unread(layer: object) -> tuple[str, ...]:
+@cache
+def _unread(kind: type) -> frozenset[str]:
     """Name what a layer holds and ``backward`` does not read, or has written itself."""
-    if type(layer) in _NEED_SHAPES:
-        return ("x", "y")
-    return *getattr(layer, "state", ()), *[f"d{name}" for name in _parameters(layer)]
+    if kind in _NEED_SHAPES:
+        return frozenset({"x", "y"})
+    names = cast("tuple[str, ...]", getattr(kind, "parameters", ()))
+    return frozenset({*getattr(kind, "state", ()), *(f"d{name}" for name in names)})
 
 
 def _gradients(layer: Any, dout: Any, count: int) -> tuple[Any, ...]:
