@@ -19,7 +19,7 @@ from koubai.networks.chain import ChainLayer
 if TYPE_CHECKING:
     from koubai.graph.variable import Variable
 
-__all__ = ["Node", "has_derivative", "is_recording", "no_grad", "opened", "opening", "recording"]
+__all__ = ["Node", "has_derivative", "no_grad", "opened", "opening", "recording"]
 
 _recording: ContextVar[bool] = ContextVar("koubai_graph_recording", default=True)
 _opening: ContextVar[bool] = ContextVar("koubai_graph_opening", default=False)
@@ -55,11 +55,6 @@ class no_grad(ContextDecorator):  # noqa: N801  (as in PyTorch, where readers kn
 
     def __exit__(self, *_: object) -> None:
         _recording.reset(self._tokens.pop())
-
-
-def is_recording() -> bool:
-    """Tell whether a graph is built, that is, whether no `no_grad` is in force."""
-    return _recording.get()
 
 
 @contextmanager
