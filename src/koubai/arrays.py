@@ -23,6 +23,7 @@ __all__ = [
 
 # NumPy follows the standard itself, and importing array_api_compat.numpy takes longer than NumPy.
 NUMPY = cast(Namespace, np)
+_OF_NUMPY = frozenset({np.ndarray, *np.sctypeDict.values()})
 _NUMBERS = frozenset({bool, int, float, complex})
 
 # Asking array-api-compat takes microseconds, and each layer asks; the answer goes by the type.
@@ -68,7 +69,7 @@ def array_namespace(*arrays: object, **named: object) -> Namespace:
 def shared_namespace(owner: str, arrays: Mapping[str, object]) -> Namespace:
     """Do the work of `array_namespace` for ``owner``, whom an error names first."""
     for array in arrays.values():
-        if type(array) is not np.ndarray:
+        if type(array) not in _OF_NUMPY:
             return _prove_shared(owner, arrays)
     return NUMPY
 
@@ -86,6 +87,8 @@ def native_device(array: Array) -> Any:
     None for an array that has none to tell, such as one that JAX is tracing; None
     is also what creation functions take for "wherever it is usual".
     """
+    if type(array) in _OF_NUMPY:
+        return "cpu"
     if type(array) in _SPACES_BY_TYPE and type(array).__module__ in _PLAIN:
         return cast(Any, array).device
     return array_api_compat.device(array)

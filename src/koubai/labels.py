@@ -56,7 +56,8 @@ def one_hot(t: Array, like: Array, owner: str = "one_hot") -> Array:
     table = xp.concat([nowhere, xp.eye(classes, dtype=like.dtype, device=place), nowhere])
     index = xp.astype(xp.reshape(t, (-1,)), xp.arange(0, device=place).dtype, copy=False)
     row = xp.minimum(xp.maximum(index, -1), classes) + 1
-    return xp.reshape(xp.take(table, row, axis=0), like.shape)
+    rows = xp.take(table, row, axis=0)
+    return rows if rows.shape == like.shape else xp.reshape(rows, like.shape)
 
 
 def require_labels(owner: str, t: Array, shape: Shape) -> None:

@@ -6,7 +6,7 @@ import weakref
 import numpy as np
 import pytest
 
-from koubai import Affine, Relu, Sigmoid, to_numpy
+from koubai import Affine, IdentityWithLoss, Relu, Sigmoid, to_numpy
 from koubai.errors import GraphError, ShapeError
 from koubai.graph import Variable, no_grad
 
@@ -221,6 +221,16 @@ def test_layer_used_twice_in_a_graph_adds_up_its_gradients(array):
     (layer.forward(x1) + layer.forward(x2)).sum().backward()
     np.testing.assert_array_equal(to_numpy(layer.dW), [[6], [8]])
     np.testing.assert_array_equal(to_numpy(layer.db), [2])
+
+
+def test_layer_that_makes_the_targets_too_has_the_gradient_of_its_other_use(array):
+    """Nothing goes back to the targets of a loss, so nothing to what computed them."""
+    layer = Affine(array([[2.0], [3.0]]), array([0.5]))
+    x1, x2 = array([[1.0, 1.0]]), array([[5.0, 7.0]])
+    y, t = layer.forward(Variable(x1)), layer.forward(Variable(x2))
+    IdentityWithLoss().forward(y, t).backward()
+    np.testing.assert_array_equal(to_numpy(layer.dW), [[-26], [-26]])
+    assert t.grad is None
 
 
 def test_arrays_of_parameters_are_those_of_the_layer():

@@ -8,11 +8,12 @@ import numpy as np
 from koubai.arrays import describe, is_kind, shared_namespace
 from koubai.errors import GraphError
 
-__all__ = ["borrowed", "fingerprint", "require_same"]
+__all__ = ["fingerprint", "require_same", "watched"]
 
 _SMALL = 1 << 15  # bytes that are kept as they are
 _SAMPLES = 16
 _NO_ARRAYS = frozenset({bool, int, float, tuple, str, type(None), np.float32, np.float64})
+_NUMPY = np.ndarray
 _WORD = np.dtype(np.uint64)
 _NEAR = 1e-4  # of the largest element: what another order of summing may do, and more
 
@@ -34,7 +35,7 @@ def fingerprint(array: Any) -> object:
         GPU is waited for. None for what cannot be written to, or holds no numbers.
     """
     if isinstance(array, np.ndarray):
-        return _bits(array) if array.dtype.kind in "fiub" else None
+        return _bits(array)
     if isinstance(array, (int, float, np.generic)) or type(array).__module__.startswith("jax"):
         return None
     if hasattr(array, "_version"):
@@ -48,9 +49,11 @@ def fingerprint(array: Any) -> object:
     return repr(float(xp.sum(array)))  # so that NaN equals NaN
 
 
-def borrowed(layer: object, given: Iterable[object], unread: Collection[str]) -> list[Any]:
+def watched(
+    layer: object, given: Iterable[object], unread: Collection[str]
+) -> list[tuple[Any, object]]:
     """
-    Give the arrays in a layer that others can write to.
+    Give the arrays in a layer that others can write to, each with its fingerprint.
 
     Parameters
     ----------
@@ -63,8 +66,8 @@ def borrowed(layer: object, given: Iterable[object], unread: Collection[str]) ->
 
     Returns
     -------
-    list of Array
-        What it holds of these, and views of arrays that are not its own.
+    list of (Array, object)
+        What it holds of these, and views of them.
     """
     known = set(map(id, given))
     found = []
@@ -72,11 +75,13 @@ def borrowed(layer: object, given: Iterable[object], unread: Collection[str]) ->
         kind = type(value)
         if kind in _NO_ARRAYS or name in unread:
             continue
-        if kind is np.ndarray:
-            if id(value) in known or value.base is not None:
-                found.append(value)
-        elif (id(value) in known or _is_view(value)) and hasattr(value, "dtype"):
-            found += [] if isinstance(value, type) else [value]
+        if kind is _NUMPY:
+            if id(value) in known or (value.base is not None and _is_view_of(value, given)):
+                found.append((value, _bits(value)))
+        elif (id(value) in known or _may_be_view(value)) and hasattr(value, "dtype"):
+            mark = None if isinstance(value, type) else fingerprint(value)
+            if mark is not None:
+                found.append((value, mark))
     return found
 
 
@@ -112,13 +117,19 @@ def require_same(owner: str, before: Any, again: Any) -> None:
         )
 
 
-def _is_view(value: object) -> bool:
+def _is_view_of(view: np.ndarray[Any, Any], given: Iterable[object]) -> bool:
+    # NumPy says whose memory it is: that of a given array, or what that one is a view of.
+    owner = view.base
+    return any(owner is each or owner is getattr(each, "base", view) for each in given)
+
+
+def _may_be_view(value: object) -> bool:
     # Elsewhere a fingerprint costs nothing, as in torch, or an array does not tell.
     return value.base is not None if isinstance(value, np.ndarray) else True
 
 
 def _bits(array: np.ndarray[Any, Any]) -> object:
-    if array.nbytes <= _SMALL:
+    if array.nbytes <= _SMALL or array.dtype.kind not in "fiubc":
         return array.tobytes()
     if not array.flags.c_contiguous:
         array = array.T if array.flags.f_contiguous else np.ascontiguousarray(array)

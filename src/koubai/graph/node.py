@@ -1,18 +1,18 @@
 """Node: one use of a layer, with what it took and what backward needs."""
 
-import copy
 from collections.abc import Iterator
 from contextlib import ContextDecorator, contextmanager
 from contextvars import ContextVar, Token
 from functools import cache
 from itertools import count
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from koubai.arrays import is_kind, shared_namespace
 from koubai.errors import GraphError
-from koubai.graph.changes import borrowed, fingerprint, require_same
+from koubai.graph.changes import fingerprint, require_same, watched
+from koubai.graph.copies import drop_arrays, parameters_of, put, twins_of
 from koubai.layers import AddLayer, DivLayer, MulLayer, NegLayer, SubLayer, Where
 from koubai.networks.chain import ChainLayer
 
@@ -24,8 +24,7 @@ __all__ = ["Node", "has_derivative", "no_grad", "opened", "opening", "recording"
 _recording: ContextVar[bool] = ContextVar("koubai_graph_recording", default=True)
 _opening: ContextVar[bool] = ContextVar("koubai_graph_opening", default=False)
 _numbers = count()
-_NUMBERS = (int, float)
-_PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
+_NUMBERS = frozenset({int, float})
 _ARITHMETIC = (AddLayer, DivLayer, MulLayer, NegLayer, SubLayer)  # of Python numbers too
 _NEED_SHAPES = frozenset({AddLayer, SubLayer, Where})  # of the x and y that they hold
 
@@ -99,13 +98,13 @@ class Node:
 
     Parameters
     ----------
-    layer
-        A layer after its ``forward``, with all that its ``backward`` needs; the node's
-        own, not to be run again.
+    twins : tuple of layers
+        A layer after its ``forward``, with all that its ``backward`` needs, then the layers
+        inside it; the node's own, not to be run again.
     inputs : tuple of Variable or other values
         What ``forward`` took; what is no Variable is a constant.
     learned : tuple of Variable
-        The parameters of the layer, in the order of its ``parameters``.
+        The parameters of these layers, in the order of their ``parameters``.
     given : list of Array or float
         What of all that the layer holds may be changed by others: inputs, parameters, output.
     of_numbers : bool
@@ -120,35 +119,39 @@ class Node:
         After ``backward``, what went back to each input and parameter.
     """
 
-    __slots__ = ("_bare", "inputs", "kept", "learned", "number", "of_numbers", "shares", "type")
+    __slots__ = ("inputs", "learned", "marks", "number", "of_numbers", "shares", "twins")
 
     def __init__(
         self,
-        layer: ChainLayer,
+        twins: tuple[ChainLayer, ...],
         inputs: tuple[Any, ...],
         learned: tuple["Variable", ...],
         given: list[Any],
         *,
         of_numbers: bool = False,
     ) -> None:
-        self.of_numbers = of_numbers
+        self.twins = twins
         self.inputs = inputs
         self.learned = learned
         self.number = next(_numbers)
-        self.shares: tuple[Any, ...] = ()
-        self.type = type(layer)
+        self.of_numbers = of_numbers
         # Only what the layer holds on to can harm it by changing.
-        held = borrowed(layer, given, _unread(type(layer)))
-        prints = [(array, fingerprint(array)) for array in held]
-        self.kept: tuple[Any, list[tuple[Any, object]]] | None = (layer, prints)
+        self.marks: list[tuple[Any, object]] | None = []
+        for layer in twins:
+            self.marks += watched(layer, given, _unread(type(layer)))
+        self.shares: tuple[Any, ...] = ()
 
     def __repr__(self) -> str:
-        return f"Node({self.type.__name__})"
+        return f"Node({type(self.bare).__name__})"
 
     @property
-    def layer(self) -> Any:
+    def bare(self) -> Any:
+        """The layer; without its arrays once ``backward`` has given them up."""
+        return self.twins[0]
+
+    def require_unchanged(self) -> None:
         """
-        The layer, as its ``forward`` left it.
+        See that the layer still has what its ``backward`` needs, as ``forward`` left it.
 
         Raises
         ------
@@ -156,41 +159,28 @@ class Node:
             If it has been given up by an earlier ``backward``, or if an array that it
             needs has been changed since.
         """
-        if self.kept is None:
+        if self.marks is None:
             raise GraphError(
-                f"backward: {self.type.__name__} is freed, because an earlier backward went "
+                f"backward: {type(self.bare).__name__} is freed, because an earlier backward went "
                 "through this graph and kept nothing. Call the first one with "
                 "backward(retain_graph=True), or compute the output again."
             )
-        layer, prints = self.kept
-        for array, before in prints:
-            if before is not None and fingerprint(array) != before:
+        for array, before in self.marks:
+            if fingerprint(array) != before:
                 raise GraphError(
                     f"backward: an array of the shape {tuple(array.shape)} that "
-                    f"{self.type.__name__} took or gave was changed in place after forward, so the "
-                    "gradient would be wrong. Change it after backward, or work on a copy: "
+                    f"{type(self.bare).__name__} took or gave was changed in place after forward, "
+                    "so the gradient would be wrong. Change it after backward, or work on a copy: "
                     "x = x + 1 instead of x += 1."
                 )
-        return layer
-
-    @property
-    def bare(self) -> Any:
-        """A layer like the node's own, as it was made: without what ``forward`` left in it."""
-        return self.kept[0] if self.kept is not None else self._bare
 
     def free(self) -> None:
         """Give up what ``backward`` needs; the picture of the graph stays."""
-        if self.kept is None:
+        if self.marks is None:
             return
-        layer, _ = self.kept
-        kept = {
-            name: value
-            for name, value in vars(layer).items()
-            if type(value) in _PLAIN or not hasattr(value, "shape")
-        }
-        self._bare = object.__new__(self.type)
-        vars(self._bare).update(kept)
-        self.kept = None
+        self.marks = None
+        for layer in self.twins:
+            drop_arrays(layer)
 
     def backward(self, y: "Variable", dout: Any, *, create_graph: bool) -> tuple[Any, ...]:
         """
@@ -210,18 +200,17 @@ class Node:
         tuple of float or Array or Variable or None
             One for each input, then one for each parameter; None where there is none.
         """
-        self.shares = (
-            self.pulled(y, dout, self.inputs, self.learned)
-            if create_graph
-            else self._gradients_of(dout)
-        )
-        return self.shares
-
-    def _gradients_of(self, dout: Any) -> tuple[Any, ...]:
+        if create_graph:
+            self.shares = self.pulled(y, dout, self.inputs, self.learned)
+            return self.shares
+        self.require_unchanged()
         if not self.of_numbers:
-            return _gradients(self.layer, dout, len(self.inputs))
-        shares = _gradients(self.layer, np.asarray(dout, dtype=np.float64), len(self.inputs))
-        return tuple(None if share is None else float(share) for share in shares)
+            self.shares = _gradients(self.twins, dout, len(self.inputs))
+        else:
+            dout = np.asarray(dout, dtype=np.float64)
+            shares = _gradients(self.twins, dout, len(self.inputs))
+            self.shares = tuple(None if share is None else float(share) for share in shares)
+        return self.shares
 
     def pulled(
         self,
@@ -233,13 +222,16 @@ class Node:
         """Do the work of ``backward`` on Variables, for inputs and parameters of one's own."""
         # What has no derivative, such as labels, stays an array: not all that is done to it has.
         values = [getattr(v, "array", v) if not has_derivative(v) else v for v in inputs]
-        layer, again = opened(self.layer, tuple(values), learned)
-        require_same(self.type.__name__, y.array, getattr(again, "array", again))
+        self.require_unchanged()
+        layers, again = opened(self.bare, tuple(values), learned)
+        require_same(type(self.bare).__name__, y.array, getattr(again, "array", again))
         with opening():
-            return _gradients(layer, dout, len(inputs))
+            return _gradients(layers, dout, len(inputs))
 
 
-def opened(layer: Any, inputs: tuple[Any, ...], learned: tuple["Variable", ...]) -> tuple[Any, Any]:
+def opened(
+    layer: Any, inputs: tuple[Any, ...], learned: tuple["Variable", ...]
+) -> tuple[tuple[Any, ...], Any]:
     """
     Run a copy of a layer on Variables, operation by operation.
 
@@ -248,51 +240,46 @@ def opened(layer: Any, inputs: tuple[Any, ...], learned: tuple["Variable", ...])
     layer
         The layer; it stays as it is.
     inputs, learned : tuple of Variable or other values
-        What it takes, and what stands for its parameters.
+        What it takes, and what stands for its parameters and those of the layers inside it.
 
     Returns
     -------
-    layer, output
-        The copy after ``forward``, and the Variable that it gave.
+    layers, output
+        The copies of it and of the layers inside it after ``forward``, and the Variable that
+        it gave.
     """
-    twin = copy.copy(layer)
-    for name, variable in zip(_parameters(layer), learned, strict=True):
-        setattr(twin, name, variable)
+    twins = tuple([twin for _, twin in twins_of(layer)])
+    places = [(twin, name) for twin in twins for name in parameters_of(twin)]
+    for (twin, name), variable in zip(places, learned, strict=True):
+        put(twin, name, variable)
     with opening():
-        return twin, twin.forward(*inputs)
+        return twins, twins[0].forward(*inputs)
 
 
 def run(make: "type[Variable]", layer: Any, inputs: tuple[Any, ...], *, fresh: bool) -> "Variable":
     """Do the work of `Variable.run`."""
     arrays = [each.array if isinstance(each, make) else each for each in inputs]
-    by_numbers = type(layer) not in _ARITHMETIC and all(type(a) in _NUMBERS for a in arrays)
+    by_numbers = _NUMBERS.issuperset(map(type, arrays)) and type(layer) not in _ARITHMETIC
     if by_numbers:
         arrays = [np.asarray(each, dtype=np.float64) for each in arrays]
-    made_with = list(vars(layer).values()) if fresh else []
+    known = [*arrays, *vars(layer).values()] if fresh else arrays.copy()
     given = layer.forward(*arrays)
     by_numbers = by_numbers and isinstance(given, np.generic | np.ndarray) and given.shape == ()
     y = make.of(float(given) if by_numbers else given)
     if not _recording.get():
         return y
-    arrays.append(y.array)
+    known.append(given)
     if fresh:
-        y.creator = Node(layer, inputs, (), arrays + made_with, of_numbers=by_numbers)
-    else:
-        names = _parameters(layer)
-        learned = tuple([make.of(getattr(layer, name), name, layer) for name in names])
-        arrays += [each.array for each in learned]
-        y.creator = Node(_kept(layer), inputs, learned, arrays, of_numbers=by_numbers)
+        y.creator = Node((layer,), inputs, (), known, of_numbers=by_numbers)
+        return y
+    twins, learned = [], []
+    for each, twin in twins_of(layer):
+        twins.append(twin)
+        for name in parameters_of(each):
+            known.append(value := getattr(each, name))
+            learned.append(make.of(value, name, each))
+    y.creator = Node(tuple(twins), inputs, tuple(learned), known, of_numbers=by_numbers)
     return y
-
-
-def _kept(layer: Any) -> Any:
-    """Give a copy of a layer that stays when the layer itself runs on."""
-    kind = type(layer)
-    if hasattr(kind, "__copy__") or "__reduce_ex__" in vars(kind):
-        return copy.copy(layer)
-    twin = object.__new__(kind)
-    vars(twin).update(vars(layer))
-    return twin
 
 
 @cache
@@ -300,16 +287,16 @@ def _unread(kind: type) -> frozenset[str]:
     """Name what a layer holds and ``backward`` does not read, or has written itself."""
     if kind in _NEED_SHAPES:
         return frozenset({"x", "y"})
-    names = cast("tuple[str, ...]", getattr(kind, "parameters", ()))
-    return frozenset({*getattr(kind, "state", ()), *(f"d{name}" for name in names)})
+    return frozenset({*getattr(kind, "state", ()), *(f"d{name}" for name in parameters_of(kind))})
 
 
-def _gradients(layer: Any, dout: Any, count: int) -> tuple[Any, ...]:
-    given = layer.backward(dout)
+def _gradients(layers: tuple[Any, ...], dout: Any, count: int) -> tuple[Any, ...]:
+    """Run the first layer backwards; give what its inputs, then all parameters get."""
+    given = layers[0].backward(dout)
     shares = given if isinstance(given, tuple) else (given,)
-    missing = (None,) * (count - len(shares))
-    return *shares, *missing, *[getattr(layer, f"d{name}") for name in _parameters(layer)]
-
-
-def _parameters(layer: object) -> tuple[str, ...]:
-    return cast("tuple[str, ...]", getattr(layer, "parameters", ()))
+    if len(shares) < count:
+        shares += (None,) * (count - len(shares))
+    for layer in layers:
+        for name in parameters_of(layer):
+            shares += (getattr(layer, f"d{name}"),)
+    return shares

@@ -1,13 +1,17 @@
 """The way back: every node once, each after all that depend on it."""
 
-from contextlib import nullcontext
+from functools import reduce
+from heapq import heappop, heappush
+from operator import add
 from typing import TYPE_CHECKING, Any
 
 from koubai.arrays import describe, is_kind, native_device, shared_namespace
 from koubai.errors import GraphError, ShapeError
+from koubai.graph.copies import put
 from koubai.graph.node import has_derivative, recording
 
 if TYPE_CHECKING:
+    from koubai.graph.node import Node
     from koubai.graph.variable import Variable
 
 __all__ = ["backward", "computed"]
@@ -20,40 +24,53 @@ def backward(y: "Variable", gradient: Any, *, retain_graph: bool, create_graph: 
         dout = type(y)(dout)
     elif not create_graph:
         dout = getattr(dout, "array", dout)
-    order = computed(y)
-    with recording() if create_graph else nullcontext():
-        leaves = _go_back(y, dout, order, create_graph=create_graph)
-        _give_to_layers([leaf for leaf in leaves if leaf.owner is not None])
-    if not (retain_graph or create_graph):
-        for variable in order:
-            assert variable.creator is not None
-            variable.creator.free()
+    if create_graph:
+        with recording():
+            _go_back(y, dout, create_graph=True)
+        return
+    passed = _go_back(y, dout, create_graph=False)
+    if not retain_graph:
+        for node in passed:
+            node.free()
 
 
-def _go_back(
-    y: "Variable", dout: Any, order: list["Variable"], *, create_graph: bool
-) -> list["Variable"]:
-    """Leave every Variable its gradient, and give those that come from outside."""
+def _go_back(y: "Variable", dout: Any, *, create_graph: bool) -> "list[Node]":
+    """Leave every Variable its gradient, and give the nodes on the way, the last first."""
     kind = type(y)
-    found: dict[int, Any] = {id(y): dout}
-    leaves: dict[int, Variable] = {}
-    for variable in reversed(order):
+    y.grad = dout
+    met = {id(y)}
+    leaves: list[Variable] = []
+    passed: list[Node] = []
+    # All that depends on a Variable was made later than it, and so has given its share by the
+    # time that the number of the Variable is the highest that waits.
+    waiting = [(-_number(y), y)]
+    while waiting:
+        _, variable = heappop(waiting)
         node = variable.creator
         assert node is not None
-        variable.grad = found.get(id(variable))
-        if variable.grad is None:  # nothing went back to it, as to the labels of a loss
-            continue
-        shares = node.backward(variable, variable.grad, create_graph=create_graph)
-        for source, share in zip((*node.inputs, *node.learned), shares, strict=True):
-            if share is None or not isinstance(source, kind):
+        passed.append(node)
+        if variable.grad is None:  # nothing goes back to it, as to the labels of a loss
+            node.shares = (None,) * (len(node.inputs) + len(node.learned))
+        else:
+            node.backward(variable, variable.grad, create_graph=create_graph)
+        # A parameter has one Variable for each use, and more ways to it in a graph of gradients.
+        for source, share in zip(node.inputs + node.learned, node.shares, strict=True):
+            if not isinstance(source, kind):
                 continue
-            known = found.get(id(source))
-            found[id(source)] = share if known is None else known + share
-            if source.creator is None:
-                leaves[id(source)] = source
-    for key, leaf in leaves.items():
-        leaf.grad = found[key] if leaf.owner is not None or has_derivative(leaf) else None
-    return list(leaves.values())
+            if id(source) not in met:
+                met.add(id(source))
+                source.grad = share
+                if source.creator is None:
+                    leaves.append(source)
+                else:
+                    heappush(waiting, (-source.creator.number, source))
+            elif share is not None:
+                source.grad = share if source.grad is None else source.grad + share
+    _give_to_layers([leaf for leaf in leaves if leaf.owner is not None])
+    for leaf in leaves:
+        if leaf.owner is None and not has_derivative(leaf):
+            leaf.grad = None
+    return passed
 
 
 def computed(y: "Variable") -> list["Variable"]:
@@ -116,15 +133,17 @@ def _filled(array: Any, value: float) -> Any:
     xp = shared_namespace("backward", {"y": array})
     if not is_kind(xp, array.dtype, "real floating"):
         raise GraphError(f"backward: the output is {describe(array)}, which has no derivative.")
-    return xp.full((), value, dtype=array.dtype, device=native_device(array))
+    return xp.asarray(value, dtype=array.dtype, device=native_device(array))
 
 
 def _give_to_layers(learned: list["Variable"]) -> None:
     """Leave each layer the gradients of its parameters, added up over its uses."""
-    totals: dict[tuple[int, str | None], Any] = {}
+    uses: dict[tuple[int, str | None], list[Variable]] = {}
     for parameter in learned:
-        key = id(parameter.owner), parameter.name
-        totals[key] = totals[key] + parameter.grad if key in totals else parameter.grad
-    for parameter in learned:
-        parameter.grad = total = totals[id(parameter.owner), parameter.name]
-        setattr(parameter.owner, f"d{parameter.name}", getattr(total, "array", total))
+        uses.setdefault((id(parameter.owner), parameter.name), []).append(parameter)
+    for same in uses.values():
+        given = [parameter.grad for parameter in same if parameter.grad is not None]
+        total = reduce(add, given) if given else None
+        for parameter in same:
+            parameter.grad = total
+        put(same[0].owner, f"d{same[0].name}", getattr(total, "array", total))

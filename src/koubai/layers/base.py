@@ -1,7 +1,7 @@
 """Layer: what every layer has, and the questions it asks of its arrays at the door."""
 
 from collections.abc import Callable
-from functools import wraps
+from functools import cache, wraps
 from inspect import signature
 from typing import TYPE_CHECKING, Any, ClassVar, Never
 
@@ -127,15 +127,20 @@ def _taken_over(forward: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(forward)
     def run(self: Layer, *inputs: Any, **named: Any) -> Any:
-        for value in (*inputs, *named.values()):
-            takes_over = getattr(type(value), "takes_over", None)
-            if takes_over is not None and takes_over():
+        for value in (*inputs, *named.values()) if named else inputs:
+            kind: type = type(value)
+            if _may_take_over(kind) and value.takes_over():
                 if named:
                     inputs = _in_order(self, forward, inputs, named)
                 return value.run(self, *inputs)
         return forward(self, *inputs, **named)
 
     return run
+
+
+@cache
+def _may_take_over(kind: type) -> bool:
+    return hasattr(kind, "takes_over")
 
 
 def _in_order(

@@ -54,7 +54,7 @@ class LossLayer(Layer, ABC):
         """
         xp = self.namespace(dout=dout, y=self.y)
         self.require_shape("dout", dout, ())
-        if not isinstance(dout, int) and type(dout) is not float:
+        if getattr(dout, "dtype", self.y.dtype) != self.y.dtype:
             dout = xp.astype(xp.asarray(dout), self.y.dtype)
         return (self.y - self.t) / self.n * dout
 

@@ -57,7 +57,7 @@ def _as_written(
 
 def _by_the_book(variable: Variable, node: Node, inputs: tuple[Any, ...]) -> Variable | None:
     """Write the layer as the book does, where that gives the same number."""
-    write = _WRITTEN.get(node.type.__name__)
+    write = _WRITTEN.get(type(node.bare).__name__)
     if write is None:
         return None
     with np.errstate(all="ignore"):

@@ -98,7 +98,7 @@ class _Staging:
         return Scene(places, tuple(self._edges), output, name, _told(places, end))
 
     def _inner(self, variable: Variable, node: Node) -> tuple[Variable, list[Any]] | None:
-        name = node.type.__name__
+        name = type(node.bare).__name__
         wanted = self._opened if isinstance(self._opened, bool) else name in self._opened
         if not wanted or symbol_of(name).sign:
             return None
@@ -131,7 +131,7 @@ class _Staging:
         )
 
     def _operation(self, variable: Variable, node: Node, sources: list[str]) -> str:
-        kind = node.type.__name__
+        kind = type(node.bare).__name__
         symbol = symbol_of(kind)
         sizes = [str(size) for each in node.learned[:1] for size in each.shape]
         key = self._put(
