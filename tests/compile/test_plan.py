@@ -166,6 +166,80 @@ def test_update_is_one_product_that_adds_itself():
     assert not {"matmul", "subtract", "multiply"} & set(names(simple))
 
 
+def of_lr(gradient):
+    """Record W - lr * gradient(x, d)."""
+
+    def function(state, x, d):
+        return {"W": state["W"] - state["lr"] * gradient(x, d), "lr": state["lr"]}, None
+
+    state = {"W": np.ones((4, 3)), "lr": 0.1}
+    plan, _ = record(function, state, {"x": np.ones((5, 4)), "d": np.ones((5, 3))})
+    return function, plan
+
+
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        lambda x, d: x.T @ (d / 5),
+        lambda x, d: np.matrix_transpose(-np.where(x > 0, 0.0, x / 5.0)) @ d,
+        lambda x, d: np.reshape(np.sum(d / 5, axis=0), (1, 3)),
+        lambda x, d: x.T @ (d / 5 / 7),
+        lambda x, d: (x.T / 5) @ (d / 7),
+    ],
+)
+@pytest.mark.usefixtures("way")
+def test_a_number_is_divided_and_not_the_array_that_it_multiplies(gradient):
+    function, plan = of_lr(gradient)
+    simple = passes.divide_last(plan)
+    divided = [each.result for each in simple.operations if each.name == "divide"]
+    assert any(value.dtype is None for value in divided)
+    arrays = sum(each.name == "divide" for each in plan.operations) - 1
+    assert sum(value.is_array for value in divided) == arrays
+    rng = np.random.default_rng(0)
+    W, x, d = (rng.standard_normal(shape) for shape in ((4, 3), (5, 4), (5, 3)))
+    compiled = koubai.device("cpu").backend.compile(function, "")
+    found, _ = compiled({"W": W.copy(), "lr": 0.1}, x, d)
+    expected, _ = function({"W": W, "lr": 0.1}, x, d)
+    np.testing.assert_allclose(found["W"], expected["W"], rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "gradient",
+    [
+        lambda x, d: np.exp(x.T @ (d / 5)),
+        lambda x, d: (g := x.T @ (d / 5)) * g,
+        lambda x, d: x.T @ (g := d / 5) + np.sum(g),
+        lambda x, d: x.T @ (d / 5)[::-1, :],
+        lambda x, d: np.where(x.T @ (d / 5) > 0, 0.0, 1.0),
+        lambda x, d: np.where(x.T @ d > 0, 1.0, x.T @ (d / 5)),
+        lambda x, d: x.T @ (d / 1e30),
+        lambda x, d: x.T @ (d / 0.5),
+        lambda x, d: x.T @ (d / np.sum(d)),
+    ],
+)
+def test_an_array_is_divided_where_more_is_done_with_it(gradient):
+    _, plan = of_lr(gradient)
+    assert names(passes.divide_last(plan)) == names(plan)
+
+
+def test_a_product_of_two_divided_arrays_is_left_alone():
+    def function(state, d):
+        g = d / 5
+        return {"W": state["W"] - state["lr"] * (g.T @ g), "lr": state["lr"]}, None
+
+    state = {"W": np.ones((3, 3)), "lr": 0.1}
+    plan, _ = record(function, state, {"d": np.ones((5, 3))})
+    assert names(passes.divide_last(plan)) == names(plan)
+
+
+def test_a_step_divides_the_learning_rate_by_the_size_of_the_batch():
+    step, *_ = trained(TwoLayerNet(784, 50, 10, rng=0, device="cpu"), 784)
+    text = str(step.plan)
+    assert "optimizer.lr / 100" in text
+    (line,) = [each for each in text.splitlines() if "/ 100 " in each and "lr" not in each]
+    assert "() float32" in line  # the loss
+
+
 def test_pass_gives_a_new_plan():
     plan = recorded(lambda state, x: ({}, np.sum(np.maximum(x, 0) * 1)), x=np.ones((5, 3)))
     before = plan.operations

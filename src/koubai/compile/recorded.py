@@ -51,6 +51,7 @@ class RecordedFunction:
         self._bound: list[tuple[str, Any]] = []
         self._replay: Replay | None = None
         self._seen: dict[str, Any] | None = None
+        self._plain = False
 
     @property
     def replay(self) -> Replay:
@@ -65,6 +66,8 @@ class RecordedFunction:
 
     def __call__(self, state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
         """Run on new inputs; arrays of the state are written over."""
+        if state is self._seen and self._plain:
+            return state, self._run(*inputs, *[state[name] for name in self._numbers])[0]
         if self._scope is None:
             return self._called(state, inputs)
         with self._scope():
@@ -76,8 +79,6 @@ class RecordedFunction:
         if state is not self._seen:  # the same dict holds the same arrays
             state = self._rebound(state)
         found = self._run(*inputs, *[state[name] for name in self._numbers])
-        if self._plain:
-            return state, found[0]
         if self._updates:
             state = {**state, **dict(zip(self._updates, found[self._count :], strict=True))}
         return state, unflatten(self._form, found)
@@ -93,7 +94,7 @@ class RecordedFunction:
         self._numbers = [name for name, value in plan.state.items() if value.dtype is None]
         self._updates = list(returned_updates(plan, memory))
         self._count = len(plan.outputs)
-        self._plain = self._form == 0 and not self._updates
+        self._plain = self._form == 0 and not self._updates and self._scope is None
 
     def _rebound(self, state: dict[str, Any]) -> dict[str, Any]:
         """Run on other arrays from now on, if these are others; lay them row by row."""

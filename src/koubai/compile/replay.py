@@ -58,7 +58,7 @@ class Replay:
         self._arrays: dict[Value, Any] = {}
         self._known: dict[str, Any] = {}
         self._cut: set[Value] = set()
-        self._reals: set[str] = set()
+        self._told: set[str] = set()  # what BLAS is told by name, and has one already
         self._file = f"<koubai plan {next(_numbers)}>"
         weakref.finalize(self, _dropped.append, self._file)
         self.source = ""
@@ -91,7 +91,7 @@ class Replay:
             if value.dtype is not None:
                 self._arrays[value] = state[name]
         self._known = {"empty": self._library.empty, "inf": inf, "nan": nan}
-        self._reals.clear()
+        self._told.clear()
         body = list(self._lines())
         arguments = [self._names[v] for v in (*self.plan.inputs.values(), *self._state_numbers())]
         self.source = "\n".join([f"def replay({', '.join(arguments)}):", *_indented(body)]) + "\n"
@@ -283,24 +283,32 @@ class Replay:
             name = f"c_{self._operand(number)}" if isinstance(number, Value) else ""
             if not name:
                 name = self._know(real(number), "number")
-            elif name not in self._reals:
-                self._reals.add(name)
+            elif name not in self._told:
+                self._told.add(name)
                 yield f"{name} = {self._know(real, 'real')}({self._operand(number)})"
             told.append(name)
         matrices = [operation.result, self._value(a), self._value(b)]
+        for value in matrices:
+            array = self._laid(value)
+            told.append(f"{self._names[array]}_at")
+            if array not in self._late:
+                self._known[told[-1]] = blas.address(self._arrays[array])
+            elif told[-1] not in self._told:
+                self._told.add(told[-1])
+                self._known["address"] = blas.address
+                yield f"{told[-1]} = address({self._operand(array)})"
         function = self._know(blas.gemm(*(self.memory.lies[value] for value in matrices)), "gemm")
-        yield f"{function}({', '.join([*told, *map(self._address, matrices)])})"
+        yield f"{function}({', '.join(told)})"
 
-    def _address(self, value: Value) -> str:
-        """Tell where an array lies; for an input, when it is there."""
-        if value not in self._late:
-            name = f"{self._names[value]}_at"
-            self._known[name] = blas.address(self._arrays[value])
-            return name
-        while value in self._makers and self._makers[value].name in {"permute_dims", "reshape"}:
-            value = next(self._makers[value].reads)  # a transpose begins where its array does
-        self._known["address"] = blas.address
-        return f"address({self._operand(value)})"
+    def _laid(self, value: Value) -> Value:
+        """Give the array that begins where a transpose of an input does."""
+        while (
+            value in self._late
+            and value in self._makers
+            and self._makers[value].name in {"permute_dims", "reshape"}
+        ):
+            value = next(self._makers[value].reads)
+        return value
 
     def _view(self, operation: Operation) -> Iterator[str]:
         (source,) = operation.reads

@@ -174,8 +174,9 @@ class CompiledStep:
         """
         before = self._advance() if self._advances else ()
         try:
-            state = self._state()
-            key = self._key(x, t)
+            if not self._is_current():
+                self._survey()
+            state, key = self._now, self._key(x, t)
             record = self._last if key == self._last_key else self._records.get(key)
             fresh = record is None
             if record is None:

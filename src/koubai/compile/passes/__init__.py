@@ -19,6 +19,7 @@ from koubai.compile.passes.products import (
     sums_as_products,
     zeros_by_product,
 )
+from koubai.compile.passes.scaling import divide_last
 from koubai.compile.plan import Pass, Plan
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
     "WITH_BLAS",
     "bias_first",
     "clip_in_take",
+    "divide_last",
     "drop_identities",
     "drop_unused",
     "join_products",
@@ -44,7 +46,7 @@ __all__ = [
 ]
 
 # In their order. Those on the host suit NumPy's loops, or look at a number while the plan runs.
-FIRST: tuple[Pass, ...] = (drop_unused, drop_identities, share_masks, merge_equal)
+FIRST: tuple[Pass, ...] = (drop_unused, drop_identities, share_masks, merge_equal, divide_last)
 ON_THE_HOST: tuple[Pass, ...] = (
     clip_in_take,
     short_rows_by_columns,

@@ -15,7 +15,7 @@ from koubai.compile.plan import Operand, Operation, Plan, Value
 __all__ = ["bias_first", "join_products", "sums_as_products", "zeros_by_product"]
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
-_FEW = 2048  # elements to which a bias is sooner added
+_FEW = 512  # elements to which a bias is sooner added
 _MANY = 1 << 18  # bytes of a result that a bias would drive out of the cache
 
 
