@@ -67,7 +67,7 @@ class RecordedFunction:
     def __call__(self, state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
         """Run on new inputs; arrays of the state are written over."""
         if state is self._seen and self._plain:
-            return state, self._run(*inputs, *[state[name] for name in self._numbers])[0]
+            return state, self._run(*inputs, *map(state.__getitem__, self._numbers))[0]
         if self._scope is None:
             return self._called(state, inputs)
         with self._scope():
@@ -78,7 +78,7 @@ class RecordedFunction:
             self._record(state, inputs)
         if state is not self._seen:  # the same dict holds the same arrays
             state = self._rebound(state)
-        found = self._run(*inputs, *[state[name] for name in self._numbers])
+        found = self._run(*inputs, *map(state.__getitem__, self._numbers))
         if self._updates:
             state = {**state, **dict(zip(self._updates, found[self._count :], strict=True))}
         return state, unflatten(self._form, found)

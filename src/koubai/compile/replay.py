@@ -209,10 +209,10 @@ class Replay:
         } | dict.fromkeys(REDUCTIONS, self._reduction)
         return writers.get(operation.name, self._ufunc)(operation, out)
 
-    def _ufunc(self, operation: Operation, out: str) -> Iterator[str]:
+    def _ufunc(self, operation: Operation, _: str) -> Iterator[str]:
         scalar = _common_dtype(operation)
-        told = ", ".join(self._operand(arg, scalar) for arg in operation.args)
-        yield f"{self._knows(operation.name)}({told}, out={out})"
+        out, *told = self._lined_up(operation.result, *operation.args, scalar=scalar)
+        yield f"{self._knows(operation.name)}({', '.join(told)}, out={out})"
 
     def _copy(self, operation: Operation, out: str) -> Iterator[str]:
         source = self._value(operation.args[0])
@@ -231,7 +231,11 @@ class Replay:
         axis = axes[0] if len(axes) == 1 else axes
         keep = ", keepdims=True" if operation.options["keepdims"] else ""
         function = self._know(_reduction(self._library, name), name)
-        yield f"{function}({self._operand(operation.args[0])}, axis={axis}, out={out}{keep})"
+        source = self._value(operation.args[0])
+        array = self._operand(source)
+        if source.by_columns and axis in {0, 1} and self._late.isdisjoint({source}):
+            array, out, axis = self._turned(source), self._turned(operation.result), 1 - axis
+        yield f"{function}({array}, axis={axis}, out={out}{keep})"
 
     def _matmul(self, operation: Operation, out: str) -> Iterator[str]:
         if any(len(value.shape) != 2 for value in operation.reads):
@@ -273,10 +277,10 @@ class Replay:
             yield f"{copyto}({out}, {self._operand(no)})"
         yield f"{copyto}({out}, {self._operand(yes)}, where={self._operand(mask)})"
 
-    def _gemm(self, operation: Operation, out: str) -> Iterator[str]:
+    def _gemm(self, operation: Operation, _: str) -> Iterator[str]:
         c, a, b, *numbers = operation.args
         if self.memory.storage[self._value(c)] is not self.memory.storage[operation.result]:
-            yield f"{self._knows('copyto')}({out}, {self._operand(c)})"
+            yield f"{self._knows('copyto')}({', '.join(self._lined_up(operation.result, c))})"
         real = blas.real(operation.result.dtype)
         told = []
         for number in numbers:
@@ -440,12 +444,25 @@ class Replay:
             self._known[name] = self._arrays[arg]
         return name
 
+    def _lined_up(self, result: Value, *args: Operand, scalar: Any = None) -> list[str]:
+        """Name a result and its operands; turned where the result lies by columns."""
+        arrays = {arg for arg in (result, *args) if isinstance(arg, Value) and arg.is_array}
+        # Turned, all lie by rows: NumPy need not find out which axis is the long one.
+        turns = arrays if result.by_columns and self._late.isdisjoint(arrays) else set()
+        return [
+            self._turned(arg)
+            if isinstance(arg, Value) and arg in turns
+            else self._operand(arg, scalar)
+            for arg in (result, *args)
+        ]
+
     def _turned(self, value: Value) -> str:
-        """Give the name of the transpose of a matrix."""
+        """Give the name of the transpose of a matrix; of a row, as a column."""
         if value in self._late:
             return f"{self._operand(value)}.T"
+        array = self._arrays[value]
         name = f"{self._names[value]}_T"
-        self._known[name] = self._arrays[value].T
+        self._known[name] = array[:, None] if array.ndim == 1 else array.T
         return name
 
     def _know(self, thing: object, label: str) -> str:

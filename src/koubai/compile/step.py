@@ -386,10 +386,8 @@ class CompiledStep:
     def _key(self, x: Array, t: Array) -> object:
         """Name what a record is good for."""
         try:
-            key: tuple[object, ...] = (
-                *(type(x), x.shape, x.dtype, type(t), t.shape, t.dtype),
-                self._structure,
-            )
+            key: tuple[object, ...]
+            key = type(x), x.shape, x.dtype, type(t), t.shape, t.dtype, self._structure
         except AttributeError:
             shared_namespace("step", {"t": t, "x": x})  # says which is no array
             raise
