@@ -240,6 +240,27 @@ def test_a_step_divides_the_learning_rate_by_the_size_of_the_batch():
     assert "() float32" in line  # the loss
 
 
+def test_a_small_relu_uses_its_mask_and_a_large_one_does_not():
+    def relu(state, x):
+        return {}, (x <= 0, np.maximum(x, 0))
+
+    shapes = ((100, 50), (256, 512))
+    small, large = (recorded(relu, x=np.ones(shape, np.float32)) for shape in shapes)
+    assert names(passes.share_masks(small)) == ["less_equal", "where"]
+    assert names(passes.share_masks(large)) == ["less_equal", "maximum"]
+
+
+@pytest.mark.parametrize(("inner", "by_columns"), [(50, True), (512, False)])
+def test_scores_lie_by_columns_unless_their_product_is_long(inner, by_columns):
+    def scores(state, h, W):
+        y = h @ W
+        return {}, np.sum(y + 1.0)
+
+    plan = recorded(scores, h=np.ones((256, inner)), W=np.ones((inner, 10)))
+    product, added, _ = passes.short_rows_by_columns(plan).operations
+    assert (product.result.by_columns, added.result.by_columns) == (by_columns, True)
+
+
 def test_pass_gives_a_new_plan():
     plan = recorded(lambda state, x: ({}, np.sum(np.maximum(x, 0) * 1)), x=np.ones((5, 3)))
     before = plan.operations

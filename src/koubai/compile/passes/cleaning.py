@@ -9,6 +9,9 @@ from koubai.compile.plan import Operand, Operation, Plan, Value
 __all__ = ["clip_in_take", "drop_identities", "drop_unused", "merge_equal", "share_masks"]
 
 
+_LARGE = 1 << 19  # bytes of a result from which masks are not worth their memory
+
+
 def drop_unused(plan: Plan) -> Plan:
     """Leave out what nobody reads, such as the gradient of the input."""
     wanted = set(plan.results)
@@ -61,7 +64,8 @@ def share_masks(plan: Plan) -> Plan:
         known.add(operation.result)
         x, *floor = operation.args
         mask = masks.get(x)
-        if operation.name == "maximum" and floor == [0] and mask in known:
+        small = operation.result.bytes < _LARGE
+        if operation.name == "maximum" and floor == [0] and mask in known and small:
             draft.put(operation.result, "where", mask, 0.0, x)
         else:
             draft.keep(operation)

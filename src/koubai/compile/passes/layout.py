@@ -6,17 +6,21 @@ import numpy as np
 
 from koubai.compile.draft import Draft
 from koubai.compile.operations import VIEWS, base_of, elementwise, layouts
-from koubai.compile.plan import Plan, Value
+from koubai.compile.plan import Operation, Plan, Value
 
 __all__ = ["own_results", "short_rows_by_columns", "views_once"]
 
 _SHORT = 32  # elements of a row over which NumPy's inner loop is mostly overhead
+_LONG = 1 << 20  # multiplications from which BLAS is faster at rows, and a copy not worth a word
 
 
 def short_rows_by_columns(plan: Plan) -> Plan:
     """Lay a matrix of many short rows by columns, so that NumPy runs along its long side."""
     makers = plan.makers()
     fixed = {base_of(makers, value) for value in plan.results}
+    for operation in plan.operations:
+        if operation.name == "matmul" and _is_long(operation):
+            fixed |= {operation.result, *operation.reads}
     known = {value.shape for value in plan.state.values()}
     draft = Draft(plan)
     for old in plan.operations:
@@ -31,6 +35,11 @@ def short_rows_by_columns(plan: Plan) -> Plan:
             operation = replace(operation, result=lying)
         draft.keep(operation)
     return draft.done()
+
+
+def _is_long(matmul: Operation) -> bool:
+    first = next(matmul.reads)
+    return len(first.shape) == 2 and matmul.result.size * first.shape[1] >= _LONG
 
 
 def views_once(plan: Plan) -> Plan:

@@ -55,6 +55,7 @@ def bias_first(plan: Plan) -> Plan:
         for product, bias in turns:
             matmul = around.product(product)
             alike = bias.dtype == result.dtype and product.shape == result.shape
+            alike = alike and product.by_columns == result.by_columns
             if matmul and alike and matmul.result is product and bias.size < result.size:
                 draft.put(result, "gemm", bias, *matmul.args, 1.0, 1.0)
                 break
