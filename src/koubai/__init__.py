@@ -1,7 +1,6 @@
 """Layers with an explicit forward and backward, on any array library, proved right."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from koubai.arrays import array_namespace
 from koubai.backend import (
@@ -56,37 +55,20 @@ from koubai.functions import (
     sum_to_shape,
 )
 from koubai.initialization import initial_weights
+from koubai.later import later
 from koubai.layers import (
-    Abs,
     AddLayer,
     Affine,
-    Cast,
-    DivLayer,
-    Exp,
     IdentityWithLoss,
     Layer,
-    Log,
     LossLayer,
-    MatMul,
-    Max,
-    Maximum,
-    Mean,
-    Min,
-    Minimum,
     MulLayer,
-    NegLayer,
-    PowLayer,
     Relu,
-    Reshape,
     Sigmoid,
     SoftmaxWithLoss,
-    SubLayer,
-    Sum,
     Tanh,
-    Transpose,
-    Where,
 )
-from koubai.networks import GradientView, MultiLayerNet, Network, ParameterView, TwoLayerNet
+from koubai.networks import GradientView, Network, ParameterView, TwoLayerNet
 from koubai.numerical import numerical_gradient
 
 if TYPE_CHECKING:
@@ -95,6 +77,27 @@ if TYPE_CHECKING:
     from koubai.datasets import load_mnist
     from koubai.gradcheck import GradientReport, GradientRow, check_gradients
     from koubai.graph import Variable, no_grad
+    from koubai.layers import (
+        Abs,
+        Cast,
+        DivLayer,
+        Exp,
+        Log,
+        MatMul,
+        Max,
+        Maximum,
+        Mean,
+        Min,
+        Minimum,
+        NegLayer,
+        PowLayer,
+        Reshape,
+        SubLayer,
+        Sum,
+        Transpose,
+        Where,
+    )
+    from koubai.networks import MultiLayerNet
     from koubai.optimizers import (
         SGD,
         AdaGrad,
@@ -225,28 +228,47 @@ __all__ = [
     "to_numpy",
 ]
 
-# What only proofs, tests and examples need is imported when it is first named.
+# What not every program needs is imported when it is first named.
 _LATER = {
+    "Abs": "layers",
     "AdaGrad": "optimizers",
     "Adam": "optimizers",
     "AdamW": "optimizers",
     "Batches": "training",
+    "Cast": "layers",
     "Cell": "testing",
     "Checkpoint": "saving",
     "CheckpointFolder": "saving",
     "ClipNorm": "optimizers",
     "CompiledFunction": "compile",
     "CompiledStep": "compile",
+    "DivLayer": "layers",
+    "Exp": "layers",
     "GradientReport": "gradcheck",
     "GradientRow": "gradcheck",
+    "Log": "layers",
+    "MatMul": "layers",
+    "Max": "layers",
+    "Maximum": "layers",
+    "Mean": "layers",
+    "Min": "layers",
+    "Minimum": "layers",
     "Momentum": "optimizers",
+    "MultiLayerNet": "networks",
+    "NegLayer": "layers",
     "Nesterov": "optimizers",
+    "PowLayer": "layers",
     "RMSprop": "optimizers",
+    "Reshape": "layers",
     "SGD": "optimizers",
     "Scheduled": "optimizers",
+    "SubLayer": "layers",
+    "Sum": "layers",
     "Trainer": "training",
+    "Transpose": "layers",
     "Variable": "graph",
     "WeightDecay": "optimizers",
+    "Where": "layers",
     "cells": "testing",
     "check_gradients": "gradcheck",
     "compile_step": "compile",
@@ -256,13 +278,7 @@ _LATER = {
     "no_grad": "graph",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name in _LATER.values():
-        return importlib.import_module(f"koubai.{name}")
-    if name in _LATER:
-        return getattr(importlib.import_module(f"koubai.{_LATER[name]}"), name)
-    raise AttributeError(f"module 'koubai' has no attribute {name!r}")
+__getattr__ = later(__name__, _LATER)
 
 
 def __dir__() -> list[str]:

@@ -94,6 +94,17 @@ def test_steps_as_they_are_written_give_the_same():
     np.testing.assert_allclose(one.train_loss_list, other.train_loss_list, rtol=1e-4)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
+def test_the_loss_is_told_with_its_penalty_on_the_weights(compiled):
+    size, classes = X.shape[1], int(T.max()) + 1
+    net = koubai.MultiLayerNet(size, [8], classes, weight_decay_lambda=1.0, rng=0, device="cpu")
+    twin = net.copy()
+    run = trainer(net, epochs=1, compiled=compiled).train()
+    x, t = next(iter(Batches(X, T, 50, rng=0)))
+    assert run.train_loss_list[0] == pytest.approx(float(twin.loss(x, t)), rel=1e-5)
+    assert "loss" not in vars(net)
+
+
 def test_the_same_seed_gives_the_same_run():
     assert_same(weights(trainer().train()), weights(trainer().train()), rtol=0, atol=0)
 

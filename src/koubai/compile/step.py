@@ -21,6 +21,7 @@ from koubai.compile.state import (
 from koubai.errors import KoubaiError, MixedArraysError, ShapeError
 from koubai.networks import Network
 from koubai.networks.door import look_now, watched_by
+from koubai.networks.heard import gradient_and_loss
 from koubai.optimizers import Optimizer
 from koubai.optimizers.contract import apply, has_parts
 from koubai.typing import Array
@@ -414,11 +415,8 @@ class CompiledStep:
         before = State(network, optimizer)
         for name, slot in before.slots.items():
             slot.set(state[record.ties.get(name, name)])
-        losses: list[Array] = []
-        network.loss = partial(_heard, network.loss, losses)  # type: ignore[method-assign]
         with watched_by(record.watch):
-            grads = network.gradient(x, t)
-        del network.loss  # which holds the network, and so would keep all arrays of the step
+            grads, loss = gradient_and_loss(network, x, t)
         apply(optimizer, BoundParameters(network.layers, record.ties), grads)
         after = before.after(optimizer)
         outline = after.slots.keys(), after.switches()
@@ -429,7 +427,7 @@ class CompiledStep:
             self._notice_switches(network)
         new = {name: value for name, value in after.read().items() if name not in record.ties}
         record.counts = any(new.get(name) is not state[name] for name in self._numbers)
-        return new, losses[-1] if losses else network.last_layer.loss
+        return new, loss
 
     def _pure_of_numbers(
         self, record: _Record, state: dict[str, Any], x: Array, t: Array, *numbers: Array
@@ -519,12 +517,6 @@ def _alike(one: Any, other: Any) -> bool:
 def _setting(value: Any) -> Any:
     """Give what tells a setting from another; an array is kept by the record that read it."""
     return id(value) if is_array(value) else value
-
-
-def _heard(loss: Callable[..., Array], losses: list[Array], *args: Any, **options: Any) -> Array:
-    """Give a loss, and remember it."""
-    losses.append(loss(*args, **options))
-    return losses[-1]
 
 
 def watcher(place: Device) -> Callable[[Array, Array, Callable[[Array], None]], None]:

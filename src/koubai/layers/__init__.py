@@ -1,16 +1,21 @@
 """The layers: each a ``forward`` and a ``backward``, written once for every array library."""
 
+from typing import TYPE_CHECKING
+
+from koubai.later import later
 from koubai.layers.activation import Relu, Sigmoid, Tanh
 from koubai.layers.affine import Affine
 from koubai.layers.arithmetic import AddLayer, MulLayer
 from koubai.layers.base import Layer
-from koubai.layers.elementary import Abs, Cast, Exp, Log
 from koubai.layers.loss import IdentityWithLoss, LossLayer, SoftmaxWithLoss
-from koubai.layers.matmul import MatMul
-from koubai.layers.operators import DivLayer, NegLayer, PowLayer, SubLayer
-from koubai.layers.reduction import Max, Mean, Min, Sum
-from koubai.layers.selection import Maximum, Minimum, Where
-from koubai.layers.shape import Reshape, Transpose
+
+if TYPE_CHECKING:
+    from koubai.layers.elementary import Abs, Cast, Exp, Log
+    from koubai.layers.matmul import MatMul
+    from koubai.layers.operators import DivLayer, NegLayer, PowLayer, SubLayer
+    from koubai.layers.reduction import Max, Mean, Min, Sum
+    from koubai.layers.selection import Maximum, Minimum, Where
+    from koubai.layers.shape import Reshape, Transpose
 
 __all__ = [
     "Abs",
@@ -42,3 +47,31 @@ __all__ = [
     "Transpose",
     "Where",
 ]
+
+# What networks do without, and graphs are made of, is imported when it is first named.
+_LATER = {
+    "Abs": "elementary",
+    "Cast": "elementary",
+    "DivLayer": "operators",
+    "Exp": "elementary",
+    "Log": "elementary",
+    "MatMul": "matmul",
+    "Max": "reduction",
+    "Maximum": "selection",
+    "Mean": "reduction",
+    "Min": "reduction",
+    "Minimum": "selection",
+    "NegLayer": "operators",
+    "PowLayer": "operators",
+    "Reshape": "shape",
+    "SubLayer": "operators",
+    "Sum": "reduction",
+    "Transpose": "shape",
+    "Where": "selection",
+}
+
+__getattr__ = later(__name__, _LATER)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

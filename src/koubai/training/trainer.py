@@ -14,6 +14,7 @@ from koubai.compile import compile_step
 from koubai.errors import KoubaiError, TrainingError
 from koubai.networks import Network
 from koubai.networks.door import check_labels, check_targets
+from koubai.networks.heard import gradient_and_loss
 from koubai.optimizers import Optimizer
 from koubai.saving import CheckpointFolder
 from koubai.training.arguments import Event, at_least, chosen_optimizer, listeners
@@ -341,9 +342,9 @@ class Trainer:
             return False
 
     def _step_as_written(self, x: Any, t: Any) -> Any:
-        grads = self.network.gradient(x, t)
+        grads, loss = gradient_and_loss(self.network, x, t)
         self.optimizer.update(self.network.params, grads)
-        return self.network.last_layer.loss
+        return loss
 
     def _end_early(self) -> None:
         self.interrupted, self.stop = self._interruption.asked, True
