@@ -9,7 +9,7 @@ import koubai
 from koubai.backend import to_numpy
 from koubai.errors import GraphError
 from koubai.gradcheck import numerical_gradient
-from koubai.graph import Variable, jvp
+from koubai.graph import Variable, draw, jvp
 from koubai.layers import Affine, Layer, Tanh
 
 
@@ -111,6 +111,36 @@ def test_forward_mode_agrees_with_reverse_mode_through_a_composite_layer(make, a
     layer = make()
     _, forwards = jvp(lambda x: layer.forward(x).sum(), (array(X1),), (array(X2),))
     assert_close(forwards, (explicit(X1)[0] * X2).sum())
+
+
+def test_a_picture_shows_each_parameter_once():
+    text = draw(Shown(W, b).forward(Variable(X1, "x")).sum()).dot
+    assert (text.count("<W>"), text.count("<b>")) == (1, 1)
+
+
+class Either(Layer):
+    """One of two layers, as a switch says."""
+
+    def __init__(self, *layers):
+        self.layers = layers
+        self.chosen = 0
+
+    def forward(self, x):
+        return self.layers[self.chosen].forward(x)
+
+    def backward(self, dout):
+        return self.layers[self.chosen].backward(dout)
+
+
+def test_a_layer_inside_that_is_left_out_has_no_gradient(array):
+    layer = Either(Affine(array(W), array(b)), Affine(array(W), array(b)))
+    first, second = layer.layers
+    layer.forward(Variable(array(X1))).sum().backward()
+    assert_close(first.dW, np.repeat(X1.sum(axis=0)[:, None], 2, axis=1))
+    layer.chosen = 1
+    layer.forward(Variable(array(X2))).sum().backward()
+    assert_close(second.dW, np.repeat(X2.sum(axis=0)[:, None], 2, axis=1))
+    assert first.dW is None
 
 
 def test_a_parameter_inside_changed_in_place_is_found():

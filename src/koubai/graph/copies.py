@@ -1,13 +1,13 @@
 """Copies of layers: a node keeps one, because the layer itself runs on."""
 
 import copy
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["drop_arrays", "parameters_of", "put", "twins_of"]
+__all__ = ["drop_arrays", "parameters_of", "places_of", "twins_of"]
 
 _Twins: TypeAlias = dict[int, tuple[Any, Any]]
 _PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
@@ -49,13 +49,28 @@ def parameters_of(layer: Any) -> tuple[str, ...]:
     return names
 
 
-def put(layer: Any, name: str, value: Any) -> None:
-    """Set an attribute; what a property only reads from a layer inside is set there instead."""
-    try:
-        setattr(layer, name, value)
-    except AttributeError:
-        if not isinstance(getattr(type(layer), name, None), property):
-            raise
+def places_of(layers: Sequence[Any]) -> list[tuple[Any, str]]:
+    """
+    Tell where a layer and the layers inside it keep what they learn.
+
+    Parameters
+    ----------
+    layers : sequence
+        The layer, then those inside it, as from `twins_of`.
+
+    Returns
+    -------
+    list of (layer, str)
+        Each parameter once: what properties of a layer only show of one inside is there.
+    """
+    if len(layers) == 1:
+        return [(layers[0], name) for name in parameters_of(layers[0])]
+    found = []
+    for layer in layers:
+        kind: type = type(layer)
+        names = parameters_of(layer)
+        found += [(layer, name) for name in names if not _only_shows(kind, f"d{name}")]
+    return found
 
 
 def _twin(layer: Any, twins: _Twins) -> Any:
@@ -84,7 +99,12 @@ def _twin_within(value: Any, twins: _Twins) -> Any:
         return dict(zip(value, _each(value.values(), twins), strict=True))
     if not _is_layer(kind):
         return value
-    return twins[id(value)][1] if id(value) in twins else _twin(value, twins)
+    if id(value) in twins:
+        return twins[id(value)][1]
+    twin = _twin(value, twins)
+    for name in parameters_of(twin):
+        vars(twin).pop(f"d{name}", None)  # of an earlier use; this one may leave the layer out
+    return twin
 
 
 def _each(values: Iterable[Any], twins: _Twins) -> list[Any]:
@@ -94,6 +114,12 @@ def _each(values: Iterable[Any], twins: _Twins) -> list[Any]:
 @cache
 def _says_how_to_copy(kind: type) -> bool:
     return hasattr(kind, "__copy__") or "__reduce_ex__" in vars(kind)
+
+
+@cache
+def _only_shows(kind: type, name: str) -> bool:
+    shown = getattr(kind, name, None)
+    return isinstance(shown, property) and shown.fset is None
 
 
 @cache

@@ -12,7 +12,7 @@ import numpy as np
 from koubai.arrays import is_kind, shared_namespace
 from koubai.errors import GraphError
 from koubai.graph.changes import fingerprint, require_same, watched
-from koubai.graph.copies import drop_arrays, parameters_of, put, twins_of
+from koubai.graph.copies import drop_arrays, parameters_of, places_of, twins_of
 from koubai.layers import AddLayer, DivLayer, MulLayer, NegLayer, SubLayer, Where
 from koubai.networks.chain import ChainLayer
 
@@ -249,9 +249,8 @@ def opened(
         it gave.
     """
     twins = tuple([twin for _, twin in twins_of(layer)])
-    places = [(twin, name) for twin in twins for name in parameters_of(twin)]
-    for (twin, name), variable in zip(places, learned, strict=True):
-        put(twin, name, variable)
+    for (twin, name), variable in zip(places_of(twins), learned, strict=True):
+        setattr(twin, name, variable)
     with opening():
         return twins, twins[0].forward(*inputs)
 
@@ -272,13 +271,12 @@ def run(make: "type[Variable]", layer: Any, inputs: tuple[Any, ...], *, fresh: b
     if fresh:
         y.creator = Node((layer,), inputs, (), known, of_numbers=by_numbers)
         return y
-    twins, learned = [], []
-    for each, twin in twins_of(layer):
-        twins.append(twin)
-        for name in parameters_of(each):
-            known.append(value := getattr(each, name))
-            learned.append(make.of(value, name, each))
-    y.creator = Node(tuple(twins), inputs, tuple(learned), known, of_numbers=by_numbers)
+    layers, twins = zip(*twins_of(layer), strict=True)
+    learned = []
+    for each, name in places_of(layers):
+        known.append(value := getattr(each, name))
+        learned.append(make.of(value, name, each))
+    y.creator = Node(twins, inputs, tuple(learned), known, of_numbers=by_numbers)
     return y
 
 
@@ -296,7 +294,7 @@ def _gradients(layers: tuple[Any, ...], dout: Any, count: int) -> tuple[Any, ...
     shares = given if isinstance(given, tuple) else (given,)
     if len(shares) < count:
         shares += (None,) * (count - len(shares))
-    for layer in layers:
-        for name in parameters_of(layer):
-            shares += (getattr(layer, f"d{name}"),)
+    for layer, name in places_of(layers):
+        own = layer is layers[0]
+        shares += (getattr(layer, f"d{name}") if own else getattr(layer, f"d{name}", None),)
     return shares

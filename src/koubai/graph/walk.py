@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from koubai.arrays import describe, is_kind, native_device, shared_namespace
 from koubai.errors import GraphError, ShapeError
-from koubai.graph.copies import put
 from koubai.graph.node import has_derivative, recording
 
 if TYPE_CHECKING:
@@ -146,4 +145,4 @@ def _give_to_layers(learned: list["Variable"]) -> None:
         total = reduce(add, given) if given else None
         for parameter in same:
             parameter.grad = total
-        put(same[0].owner, f"d{same[0].name}", getattr(total, "array", total))
+        setattr(same[0].owner, f"d{same[0].name}", getattr(total, "array", total))
