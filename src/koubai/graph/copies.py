@@ -9,12 +9,12 @@ import numpy as np
 
 __all__ = ["drop_arrays", "parameters_of", "places_of", "twins_of"]
 
-_Twins: TypeAlias = dict[int, tuple[Any, Any]]
+_Twins: TypeAlias = dict[int, Any]
 _PLAIN = frozenset({bool, int, float, str, tuple, type(None)})
 _NO_LAYERS = frozenset({bool, int, float, str, type(None), np.ndarray, np.float32, np.float64})
 
 
-def twins_of(layer: Any) -> list[tuple[Any, Any]]:
+def twins_of(layer: Any) -> tuple[list[Any], list[Any]]:
     """
     Copy a layer and the layers inside it, but no array.
 
@@ -26,13 +26,14 @@ def twins_of(layer: Any) -> list[tuple[Any, Any]]:
 
     Returns
     -------
-    list of (layer, copy)
-        Itself first, then each layer inside it, once. A class with a ``__copy__`` of its own
-        answers for what is inside it.
+    layers, copies : list
+        Itself first, then each layer inside it, once; and the copies in the same order. A class
+        with a ``__copy__`` of its own answers for what is inside it.
     """
+    layers: list[Any] = []
     twins: _Twins = {}
-    _twin(layer, twins)
-    return list(twins.values())
+    _twin(layer, layers, twins)
+    return layers, list(twins.values())
 
 
 def drop_arrays(layer: Any) -> None:
@@ -63,52 +64,53 @@ def places_of(layers: Sequence[Any]) -> list[tuple[Any, str]]:
     list of (layer, str)
         Each parameter once: what properties of a layer only show of one inside is there.
     """
-    if len(layers) == 1:
-        return [(layers[0], name) for name in parameters_of(layers[0])]
     found = []
+    alone = len(layers) == 1
     for layer in layers:
         kind: type = type(layer)
-        names = parameters_of(layer)
-        found += [(layer, name) for name in names if not _only_shows(kind, f"d{name}")]
+        for name in parameters_of(layer):
+            if alone or not _only_shows(kind, f"d{name}"):
+                found.append((layer, name))  # noqa: PERF401  (a list of tuples would cost more)
     return found
 
 
-def _twin(layer: Any, twins: _Twins) -> Any:
+def _twin(layer: Any, layers: list[Any], twins: _Twins) -> Any:
     kind: type = type(layer)
+    layers.append(layer)
     if _says_how_to_copy(kind):
-        copied = copy.copy(layer)
-        twins[id(layer)] = layer, copied
+        twins[id(layer)] = copied = copy.copy(layer)
         return copied
     twin: Any = object.__new__(kind)
-    twins[id(layer)] = layer, twin
+    twins[id(layer)] = twin
     held = vars(twin)
     held.update(vars(layer))
     for name, value in held.items():
-        if type(value) not in _NO_LAYERS:
-            held[name] = _twin_within(value, twins)
+        of = type(value)
+        if of not in _NO_LAYERS and not (of is tuple and _NO_LAYERS.issuperset(map(type, value))):
+            held[name] = _twin_within(value, layers, twins)
     return twin
 
 
-def _twin_within(value: Any, twins: _Twins) -> Any:
+def _twin_within(value: Any, layers: list[Any], twins: _Twins) -> Any:
     kind: type = type(value)
     if kind is tuple:
-        return value if _NO_LAYERS.issuperset(map(type, value)) else tuple(_each(value, twins))
+        return tuple(_each(value, layers, twins))
     if kind is list:
-        return _each(value, twins)
+        return _each(value, layers, twins)
     if kind is dict:
-        return dict(zip(value, _each(value.values(), twins), strict=True))
+        return dict(zip(value, _each(value.values(), layers, twins), strict=True))
     if not _is_layer(kind):
         return value
     if id(value) in twins:
-        return twins[id(value)][1]
-    twin = _twin(value, twins)
+        return twins[id(value)]
+    twin = _twin(value, layers, twins)
     for name in parameters_of(twin):
         vars(twin).pop(f"d{name}", None)  # of an earlier use; this one may leave the layer out
     return twin
 
 
-def _each(values: Iterable[Any], twins: _Twins) -> list[Any]:
-    return [_twin_within(value, twins) for value in values]
+def _each(values: Iterable[Any], layers: list[Any], twins: _Twins) -> list[Any]:
+    return [_twin_within(value, layers, twins) for value in values]
 
 
 @cache

@@ -248,7 +248,7 @@ def opened(
         The copies of it and of the layers inside it after ``forward``, and the Variable that
         it gave.
     """
-    twins = tuple([twin for _, twin in twins_of(layer)])
+    twins = tuple(twins_of(layer)[1])
     for (twin, name), variable in zip(places_of(twins), learned, strict=True):
         setattr(twin, name, variable)
     with opening():
@@ -271,12 +271,12 @@ def run(make: "type[Variable]", layer: Any, inputs: tuple[Any, ...], *, fresh: b
     if fresh:
         y.creator = Node((layer,), inputs, (), known, of_numbers=by_numbers)
         return y
-    layers, twins = zip(*twins_of(layer), strict=True)
+    layers, twins = twins_of(layer)
     learned = []
     for each, name in places_of(layers):
         known.append(value := getattr(each, name))
         learned.append(make.of(value, name, each))
-    y.creator = Node(twins, inputs, tuple(learned), known, of_numbers=by_numbers)
+    y.creator = Node(tuple(twins), inputs, tuple(learned), known, of_numbers=by_numbers)
     return y
 
 
@@ -295,6 +295,7 @@ def _gradients(layers: tuple[Any, ...], dout: Any, count: int) -> tuple[Any, ...
     if len(shares) < count:
         shares += (None,) * (count - len(shares))
     for layer, name in places_of(layers):
-        own = layer is layers[0]
-        shares += (getattr(layer, f"d{name}") if own else getattr(layer, f"d{name}", None),)
+        gradient = f"d{name}"
+        own = layer is layers[0]  # the layers inside may have been left out
+        shares += (getattr(layer, gradient) if own else getattr(layer, gradient, None),)
     return shares

@@ -141,8 +141,10 @@ def _give_to_layers(learned: list["Variable"]) -> None:
     for parameter in learned:
         uses.setdefault((id(parameter.owner), parameter.name), []).append(parameter)
     for same in uses.values():
-        given = [parameter.grad for parameter in same if parameter.grad is not None]
-        total = reduce(add, given) if given else None
-        for parameter in same:
-            parameter.grad = total
+        total = same[0].grad
+        if len(same) > 1:
+            given = [parameter.grad for parameter in same if parameter.grad is not None]
+            total = reduce(add, given) if given else None
+            for parameter in same:
+                parameter.grad = total
         setattr(same[0].owner, f"d{same[0].name}", getattr(total, "array", total))
