@@ -32,7 +32,7 @@ def fingerprint(array: Any) -> object:
     object
         To be compared with a later one: torch's own count of changes; on NumPy the sum
         of the elements' bits and some of them in their order; elsewhere the sum, for which a
-        GPU is waited for. None for what cannot be written to, or holds no numbers.
+        GPU is waited for. None for what cannot be written to, and there for what is no float.
     """
     if isinstance(array, np.ndarray):
         return _bits(array)

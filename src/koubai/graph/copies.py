@@ -68,9 +68,8 @@ def places_of(layers: Sequence[Any]) -> list[tuple[Any, str]]:
     alone = len(layers) == 1
     for layer in layers:
         kind: type = type(layer)
-        for name in parameters_of(layer):
-            if alone or not _only_shows(kind, f"d{name}"):
-                found.append((layer, name))  # noqa: PERF401  (a list of tuples would cost more)
+        names = parameters_of(layer)
+        found += [(layer, name) for name in names if alone or not _only_shows(kind, f"d{name}")]
     return found
 
 

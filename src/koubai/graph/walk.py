@@ -19,15 +19,11 @@ __all__ = ["backward", "computed"]
 def backward(y: "Variable", gradient: Any, *, retain_graph: bool, create_graph: bool) -> None:
     """Do the work of `Variable.backward`."""
     dout = _seed(y, gradient)
-    if create_graph and not isinstance(dout, type(y)):
-        dout = type(y)(dout)
-    elif not create_graph:
-        dout = getattr(dout, "array", dout)
     if create_graph:
         with recording():
-            _go_back(y, dout, create_graph=True)
+            _go_back(y, dout if isinstance(dout, type(y)) else type(y)(dout), create_graph=True)
         return
-    passed = _go_back(y, dout, create_graph=False)
+    passed = _go_back(y, getattr(dout, "array", dout), create_graph=False)
     if not retain_graph:
         for node in passed:
             node.free()
