@@ -240,14 +240,75 @@ def test_a_step_divides_the_learning_rate_by_the_size_of_the_batch():
     assert "() float32" in line  # the loss
 
 
-def test_a_small_relu_uses_its_mask_and_a_large_one_does_not():
-    def relu(state, x):
-        return {}, (x <= 0, np.maximum(x, 0))
+def relu_and_gradient(state, x, d):
+    y = np.maximum(x, 0.0)
+    return {}, (y + 1.0, np.where(x <= 0, 0.0, d), y * 2.0)
 
-    shapes = ((100, 50), (256, 512))
-    small, large = (recorded(relu, x=np.ones(shape, np.float32)) for shape in shapes)
-    assert names(passes.share_masks(small)) == ["less_equal", "where"]
-    assert names(passes.share_masks(large)) == ["less_equal", "maximum"]
+
+def test_the_gradient_of_relu_is_chosen_by_the_bits_of_its_result():
+    one = np.ones((80, 40), np.float32)
+    plan = passes.select_by_result(recorded(relu_and_gradient, x=one, d=one))
+    expected = ["maximum", "add", "minimum", "multiply", "multiply"]
+    assert [name for name in names(plan) if name != "bitcast"] == expected
+
+
+@pytest.mark.parametrize("shape", [(80, 40), (400, 400), (3000,)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_bits_choose_as_the_mask_does(shape, dtype):
+    rng = np.random.default_rng(0)
+    tiny, most = np.finfo(dtype).smallest_subnormal, np.finfo(dtype).max
+    special = [0.0, -0.0, np.nan, -np.nan, np.inf, -np.inf, tiny, -tiny, most, -most, 1.0, -1.0]
+    x, d = (rng.choice(np.asarray(special, dtype), shape) for _ in range(2))
+    with np.errstate(all="ignore"):
+        found = RecordedFunction(relu_and_gradient)({}, x, d)[1]
+        expected = relu_and_gradient({}, x, d)[1]
+    bits = f"int{np.dtype(dtype).itemsize * 8}"
+    np.testing.assert_array_equal(found[1].view(bits), expected[1].view(bits))
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda state, x, d: ({}, np.where(x <= 0, 0.0, d * np.maximum(x, 0.0))),
+        lambda state, x, d: (
+            {},
+            (np.maximum(x, 0.0) * 2.0, np.where(x <= 0, 0.0, np.maximum(x, 0.0))),
+        ),
+        lambda state, x, d: ({}, (np.maximum(x, 0.0) * 2.0, np.where(x <= 0, -0.0, d))),
+        lambda state, x, d: ({}, (np.maximum(x, -0.0) * 2.0, np.where(x <= 0, 0.0, d))),
+        lambda state, x, d: ({}, (np.maximum(x, 1.0) * 2.0, np.where(x <= 0, 0.0, d))),
+        lambda state, x, d: ({}, (np.maximum(x, 0.0) * 2.0, np.where(x <= 1, 0.0, d))),
+        lambda state, x, d: ({}, (np.maximum(d, 0.0) * 2.0, np.where(x <= 0, 0.0, d))),
+        lambda state, x, d: ({}, (np.maximum(x, 0.0) * 2.0, np.where(x <= 0, 0.0, d[0, :]))),
+    ],
+)
+def test_another_choice_is_left_to_the_mask(function):
+    one = np.ones((80, 40), np.float32)
+    plan = recorded(function, x=one, d=one)
+    assert names(passes.select_by_result(plan)) == names(plan)
+
+
+def test_where_numpy_makes_a_negative_zero_the_mask_stays(monkeypatch):
+    monkeypatch.setattr("koubai.compile.passes.bits._gives_no_minus_zero", lambda dtype: False)
+    one = np.ones((80, 40), np.float32)
+    plan = recorded(relu_and_gradient, x=one, d=one)
+    assert names(passes.select_by_result(plan)) == names(plan)
+
+
+@pytest.mark.parametrize("shape", [(), (0, 5), (7,), (3000, 20), (1001, 300), (40, 30, 200)])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint64"])
+def test_the_larger_of_an_array_and_a_number(shape, dtype):
+    def function(state, x):
+        y = np.maximum(x + x, 3)
+        return {}, (np.minimum(y, 9) + y, np.maximum(x, 2))
+
+    x = np.random.default_rng(0).integers(0, 9, shape).astype(dtype)
+    found = RecordedFunction(function)({}, x)[1]
+    for one, other in zip(found, function({}, x)[1], strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert one.dtype == other.dtype
 
 
 @pytest.mark.parametrize(("inner", "by_columns"), [(50, True), (512, False)])

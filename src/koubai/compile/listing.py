@@ -133,6 +133,8 @@ def _seen(operation: Operation, names: dict[Value, str]) -> str:
     source = names[next(operation.reads)]
     if operation.name == "permute_dims" and operation.options["axes"] == (1, 0):
         return f"{source}.T"
+    if operation.name == "bitcast" and operation.result.dtype.kind in "iu":
+        return f"bits({source})"
     return source
 
 

@@ -15,6 +15,7 @@ from koubai.compile import blas
 from koubai.compile.memory import Memory, Storage
 from koubai.compile.operations import REDUCTIONS, VIEWS, call, elementwise, ufunc, view
 from koubai.compile.plan import Operand, Operation, Plan, Value
+from koubai.typing import Shape
 
 __all__ = ["Replay"]
 
@@ -24,6 +25,7 @@ _NUMBER_SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "p
 _NUMBER_PREFIXES = {"negative": "-", "positive": "+", "absolute": "abs"}
 _CACHE = 1 << 20  # bytes that stay in a core's own cache from one operation to the next
 _LARGE = 1 << 19  # bytes of a result from which blocks are worth their calls
+_PAIRS = frozenset({"maximum", "minimum"})  # at a number NumPy takes twice as long as at two arrays
 _numbers = count()
 _dropped: list[str] = []
 
@@ -59,6 +61,9 @@ class Replay:
         self._known: dict[str, Any] = {}
         self._cut: set[Value] = set()
         self._told: set[str] = set()  # what BLAS is told by name, and has one already
+        self._full: dict[Any, Any] = {}  # arrays of one number, by shape, number and dtype
+        self._full_rows: dict[str, Any] = {}
+        self._step = 0  # rows in a block, while one is written
         self._file = f"<koubai plan {next(_numbers)}>"
         weakref.finalize(self, _dropped.append, self._file)
         self.source = ""
@@ -211,7 +216,8 @@ class Replay:
 
     def _ufunc(self, operation: Operation, _: str) -> Iterator[str]:
         scalar = _common_dtype(operation)
-        out, *told = self._lined_up(operation.result, *operation.args, scalar=scalar)
+        pair = operation.name in _PAIRS and self._library is np
+        out, *told = self._lined_up(operation.result, *operation.args, scalar=scalar, pair=pair)
         yield f"{self._knows(operation.name)}({', '.join(told)}, out={out})"
 
     def _copy(self, operation: Operation, out: str) -> Iterator[str]:
@@ -418,14 +424,18 @@ class Replay:
         rows = work[0].result.shape[0]
         deep = len(work[0].result.shape)
         cut = [v for v in dict.fromkeys(used) if len(v.shape) == deep and v.shape[0] == rows]
-        self._cut = set(cut)
-        lines = [line for each in work for line in self._written(each, self._operand(each.result))]
-        names = "".join(f"{self._operand(value)}, " for value in cut)
-        self._cut = set()
         row = sum({self._arrays[v].ctypes.data: v.bytes for v in cut}.values()) // rows
-        step = max(1, _CACHE // max(row, 1))
+        step = min(rows, max(1, _CACHE // max(row, 1)))
+        self._cut, self._step, self._full_rows = set(cut), step, {}
+        lines = [line for each in work for line in self._written(each, self._operand(each.result))]
+        names = "".join(f"{name}, " for name in (*map(self._operand, cut), *self._full_rows))
+        self._cut, self._step = set(), 0
+        whole = [self._arrays[value] for value in cut]
         blocks = [
-            tuple(self._arrays[value][start : start + step] for value in cut)
+            (
+                *(array[start : start + step] for array in whole),
+                *(array[: rows - start] for array in self._full_rows.values()),
+            )
             for start in range(0, rows, step)
         ]
         yield f"for {names}in {self._know(blocks, 'blocks')}:"
@@ -444,17 +454,41 @@ class Replay:
             self._known[name] = self._arrays[arg]
         return name
 
-    def _lined_up(self, result: Value, *args: Operand, scalar: Any = None) -> list[str]:
-        """Name a result and its operands; turned where the result lies by columns."""
+    def _lined_up(
+        self, result: Value, *args: Operand, scalar: Any = None, pair: bool = False
+    ) -> list[str]:
+        """
+        Name a result and its operands; turned where the result lies by columns.
+
+        With ``pair``, numbers become arrays of the result's shape.
+        """
         arrays = {arg for arg in (result, *args) if isinstance(arg, Value) and arg.is_array}
         # Turned, all lie by rows: NumPy need not find out which axis is the long one.
         turns = arrays if result.by_columns and self._late.isdisjoint(arrays) else set()
-        return [
+        names = [
             self._turned(arg)
             if isinstance(arg, Value) and arg in turns
             else self._operand(arg, scalar)
             for arg in (result, *args)
         ]
+        if pair and scalar is not None and (self._step or result.bytes < _LARGE):
+            shape = result.shape[::-1] if turns else result.shape
+            for i, arg in enumerate(args, 1):
+                if not isinstance(arg, Value):
+                    names[i] = self._repeated(arg, scalar, shape)
+        return names
+
+    def _repeated(self, number: Any, dtype: Any, shape: Shape) -> str:
+        """Give the name of an array of one number; of as many rows as a block has, in a block."""
+        shape = (self._step or shape[0], *shape[1:]) if shape else ()
+        key = shape, repr(number), dtype
+        if key not in self._full:
+            self._full[key] = np.full(shape, number, dtype)
+        name = self._know(self._full[key], "numbers")
+        if self._step:
+            name += "_rows"
+            self._full_rows[name] = self._full[key]
+        return name
 
     def _turned(self, value: Value) -> str:
         """Give the name of the transpose of a matrix; of a row, as a column."""

@@ -3,13 +3,12 @@
 from dataclasses import replace
 
 from koubai.compile.operations import VIEWS
-from koubai.compile.passes.bits import select_by_bits
+from koubai.compile.passes.bits import select_by_bits, select_by_result
 from koubai.compile.passes.cleaning import (
     clip_in_take,
     drop_identities,
     drop_unused,
     merge_equal,
-    share_masks,
 )
 from koubai.compile.passes.layout import own_results, short_rows_by_columns, views_once
 from koubai.compile.passes.order import update_early
@@ -36,7 +35,7 @@ __all__ = [
     "merge_equal",
     "own_results",
     "select_by_bits",
-    "share_masks",
+    "select_by_result",
     "short_rows_by_columns",
     "simplify",
     "sums_as_products",
@@ -46,12 +45,13 @@ __all__ = [
 ]
 
 # In their order. Those on the host suit NumPy's loops, or look at a number while the plan runs.
-FIRST: tuple[Pass, ...] = (drop_unused, drop_identities, share_masks, merge_equal, divide_last)
+FIRST: tuple[Pass, ...] = (drop_unused, drop_identities, merge_equal, divide_last)
 ON_THE_HOST: tuple[Pass, ...] = (
     clip_in_take,
     short_rows_by_columns,
     zeros_by_product,
     sums_as_products,
+    select_by_result,
     select_by_bits,
 )
 WITH_BLAS: tuple[Pass, ...] = (join_products, bias_first)

@@ -6,10 +6,7 @@ from dataclasses import replace
 from koubai.compile.draft import Draft
 from koubai.compile.plan import Operand, Operation, Plan, Value
 
-__all__ = ["clip_in_take", "drop_identities", "drop_unused", "merge_equal", "share_masks"]
-
-
-_LARGE = 1 << 19  # bytes of a result from which masks are not worth their memory
+__all__ = ["clip_in_take", "drop_identities", "drop_unused", "merge_equal"]
 
 
 def drop_unused(plan: Plan) -> Plan:
@@ -51,27 +48,6 @@ def merge_equal(plan: Plan) -> Plan:
     return draft.done()
 
 
-def share_masks(plan: Plan) -> Plan:
-    """Where the mask x <= 0 is there anyway, max(x, 0) is x where the mask is not set."""
-    masks = {
-        operation.args[0]: operation.result
-        for operation in plan.operations
-        if operation.name == "less_equal" and operation.args[1] == 0 and _is_floating(operation)
-    }
-    draft = Draft(plan)
-    known: set[Value] = set()
-    for operation in plan.operations:
-        known.add(operation.result)
-        x, *floor = operation.args
-        mask = masks.get(x)
-        small = operation.result.bytes < _LARGE
-        if operation.name == "maximum" and floor == [0] and mask in known and small:
-            draft.put(operation.result, "where", mask, 0.0, x)
-        else:
-            draft.keep(operation)
-    return draft.done()
-
-
 def clip_in_take(plan: Plan) -> Plan:
     """Leave it to the look-up in a table to stay within the table."""
     makers = plan.makers()
@@ -90,10 +66,6 @@ def clip_in_take(plan: Plan) -> Plan:
                     operation = replace(operation, args=(table, index), options=options)  # noqa: PLW2901
         draft.keep(operation)
     return drop_unused(draft.done())
-
-
-def _is_floating(operation: Operation) -> bool:
-    return all(value.is_array and value.dtype.kind == "f" for value in operation.reads)
 
 
 def _unchanged(operation: Operation) -> Value | None:

@@ -16,7 +16,6 @@ __all__ = ["bias_first", "join_products", "sums_as_products", "zeros_by_product"
 
 _FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
 _FEW = 512  # elements to which a bias is sooner added
-_MANY = 1 << 18  # bytes of a result that a bias would drive out of the cache
 
 
 def zeros_by_product(plan: Plan) -> Plan:
@@ -50,7 +49,7 @@ def bias_first(plan: Plan) -> Plan:
     draft = Draft(plan)
     for operation in plan.operations:
         result = operation.result
-        fits = operation.name == "add" and result.size > _FEW and result.bytes <= _MANY
+        fits = operation.name == "add" and result.size > _FEW
         turns = [operation.arrays, operation.arrays[::-1]] if fits and operation.arrays else []
         for product, bias in turns:
             matmul = around.product(product)
