@@ -342,6 +342,21 @@ def test_buffers_are_used_again():
     assert len(place_in_memory(plan).buffers) <= 4
 
 
+def test_large_arrays_of_other_dimensions_do_not_share_a_loop():
+    def function(state, x, u):
+        y, z = x + 1.0, u * 1.0
+        for _ in range(3):
+            y = y * 2.0
+            z = z + 1.0
+        return {}, (y + 0.5, z + 0.5)
+
+    rng = np.random.default_rng(0)
+    x, u = rng.standard_normal((300, 600)), rng.standard_normal((300, 30, 20))
+    found = RecordedFunction(function)({}, x, u)[1]
+    for one, other in zip(found, function({}, x, u)[1], strict=True):
+        np.testing.assert_allclose(one, other)
+
+
 # Other ways to replay: without BLAS, and another library
 
 
@@ -365,7 +380,7 @@ def way(request, monkeypatch):
         compiled = lambda self, function, device: another(function)  # noqa: E731
         monkeypatch.setattr(numpy, "compile", compiled)
     elif request.param == "all is large":
-        for name in ("replay._LARGE", "replay._CACHE", "passes.bits._FEW", "passes.products._FEW"):
+        for name in ("blocks.LARGE", "blocks._CACHE", "passes.bits._FEW", "passes.products._FEW"):
             monkeypatch.setattr(f"koubai.compile.{name}", 1, raising=False)
     return request.param
 

@@ -12,6 +12,7 @@ from koubai.compile.recorded import RecordedFunction
 # Small, wide, with short rows, and large enough for blocks of rows.
 SIZES = [(3, 4, 5), (40, 8, 6), (64, 60, 50), (70, 20, 300), (600, 300, 40), (300, 600, 30)]
 UNARY = ["xp.exp({a})", "xp.tanh({a})", "xp.abs({a})", "-{a}", "xp.square({a})"]
+UNARY += ["xp.maximum({a}, 0.0)", "xp.minimum({a}, 0.5)"]
 BINARY = [
     "({a} + {b})",
     "({a} * {b})",
@@ -95,7 +96,13 @@ def line(draw, shapes):  # noqa: PLR0911  (a table of kinds)
     if kind == "matmul" and len(shapes[a]) == len(shapes[b]) == 2 and shapes[a][1] == shapes[b][0]:
         return f"(0.1 * xp.matmul({a}, {b}))", (shapes[a][0], shapes[b][1])
     if kind == "view" and len(shapes[a]) == 2:
-        return f"{a}.T", shapes[a][::-1]
+        n, m = shapes[a]
+        if m % 2 == 0 and draw.random() < 0.5:
+            return f"xp.reshape({a}, ({n}, {m // 2}, 2))", (n, m // 2, 2)
+        return f"{a}.T", (m, n)
+    if kind == "view" and len(shapes[a]) == 3:
+        n, m, k = shapes[a]
+        return f"xp.reshape({a}, ({n}, {m * k}))", (n, m * k)
     return "", ()
 
 

@@ -1,0 +1,135 @@
+"""Blocks: chains of operations over large arrays, a block of rows at a time."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from koubai.compile.lines import lines_of
+from koubai.compile.operations import VIEWS, elementwise
+from koubai.compile.plan import Operation, Value
+from koubai.compile.scope import LARGE, Scope
+
+__all__ = ["chains", "loop"]
+
+_CACHE = 1 << 20  # bytes that stay in a core's own cache from one operation to the next
+
+
+def chains(scope: Scope) -> Iterator[list[Operation]]:
+    """
+    Put neighbours together that go element by element over the same large rows.
+
+    Parameters
+    ----------
+    scope : Scope
+        The plan and its memory.
+
+    Yields
+    ------
+    list of Operation
+        A chain of several to be written as a loop, or one operation by itself; all of the
+        plan, in their order.
+    """
+    chain: list[Operation] = []
+    waiting: list[Operation] = []
+    for operation in scope.plan.operations:
+        free = operation.name in VIEWS or operation.result.dtype is None
+        if free and chain and operation.name != "watch":
+            waiting.append(operation)
+            continue
+        if chain and _may_join(scope, chain, operation):
+            chain += [*waiting, operation]
+            waiting = []
+            continue
+        yield from _closed(chain)
+        for each in waiting:
+            yield [each]
+        waiting = []
+        chain = [operation] if _may_join(scope, [], operation) else []
+        if not chain:
+            yield [operation]
+    yield from _closed(chain)
+    for each in waiting:
+        yield [each]
+
+
+def loop(scope: Scope, chain: list[Operation]) -> Iterator[str]:
+    """
+    Write a chain as a loop over blocks of rows, so small that they stay in the cache.
+
+    Parameters
+    ----------
+    scope : Scope
+        What the lines know.
+    chain : list of Operation
+        One of `chains`.
+
+    Yields
+    ------
+    str
+        A line of Python.
+    """
+    work = []
+    for operation in chain:
+        if operation.name in VIEWS or not operation.result.is_array:
+            yield from lines_of(scope, operation)
+        else:
+            scope.place(operation.result)
+            work.append(operation)
+    used = [value for operation in work for value in (operation.result, *operation.reads)]
+    (rows, *_), deep = work[0].result.shape, len(work[0].result.shape)
+    cut = [v for v in dict.fromkeys(used) if len(v.shape) == deep and v.shape[0] == rows]
+    whole = [scope.arrays[value] for value in cut]
+    row = sum({a.ctypes.data: v.bytes for a, v in zip(whole, cut, strict=True)}.values()) // rows
+    step = min(rows, max(1, _CACHE // max(row, 1)))
+    scope.cut, scope.rows, scope.repeated = set(cut), step, {}
+    lines = [line for operation in work for line in lines_of(scope, operation)]
+    names = [*map(scope.operand, cut), *scope.repeated]
+    scope.cut, scope.rows = set(), 0
+    blocks = [
+        (
+            *(array[start : start + step] for array in whole),
+            *(array[: rows - start] for array in scope.repeated.values()),
+        )
+        for start in range(0, rows, step)
+    ]
+    yield f"for {''.join(f'{name}, ' for name in names)}in {scope.know(blocks, 'blocks')}:"
+    yield from (f"    {line}" for line in lines)
+
+
+def _may_join(scope: Scope, chain: list[Operation], operation: Operation) -> bool:
+    result, storage = operation.result, scope.memory.storage
+    if result.dtype is None or not elementwise(operation.name) or len(result.shape) < 2:
+        return False
+    if scope.library is not np or storage[result].kind == "output":
+        return False
+    if any(value.by_columns for value in (result, *operation.reads)):
+        return False
+    if result.size * 8 < LARGE or (not chain and result.bytes < LARGE):
+        return False
+    first = chain[0].result.shape if chain else result.shape
+    if (len(first), first[0]) != (len(result.shape), result.shape[0]):
+        return False
+    # One buffer must not hold rows of two lengths: blocks would overtake each other.
+    used = [value for each in (*chain, operation) for value in (each.result, *each.reads)]
+    held = {(storage[value], value.bytes) for value in used if value.is_array}
+    return len(held) == len({place for place, _ in held}) and all(
+        value.is_array and value not in scope.late and _goes_by_rows(scope, value, result)
+        for value in operation.reads
+    )
+
+
+def _goes_by_rows(scope: Scope, value: Value, result: Value) -> bool:
+    """Tell whether an operand can be cut into the same rows, or is the same for all."""
+    maker = scope.makers.get(value)
+    if maker is not None and maker.name in VIEWS:
+        # A transpose, say, needs every row of what it looks at.
+        return maker.name == "bitcast" and _goes_by_rows(scope, maker.arrays[0], result)
+    return len(value.shape) < len(result.shape) or value.shape[0] in {1, result.shape[0]}
+
+
+def _closed(chain: list[Operation]) -> Iterator[list[Operation]]:
+    real = [o for o in chain if o.name not in VIEWS and o.result.is_array]
+    if len(real) > 1:
+        yield chain
+    else:
+        yield from ([operation] for operation in chain)
