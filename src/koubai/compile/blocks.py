@@ -4,82 +4,72 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from koubai.compile.lines import lines_of
+from koubai.compile.lines import PAIRS, lines_of
 from koubai.compile.operations import VIEWS, elementwise
 from koubai.compile.plan import Operation, Value
 from koubai.compile.scope import LARGE, Scope
 
-__all__ = ["chains", "loop"]
+__all__ = ["all_lines"]
 
-_CACHE = 1 << 20  # bytes that stay in a core's own cache from one operation to the next
+_CACHE = 1 << 18  # bytes of a block's arrays: they stay in a core's own cache
 
 
-def chains(scope: Scope) -> Iterator[list[Operation]]:
+def all_lines(scope: Scope) -> Iterator[str]:
     """
-    Put neighbours together that go element by element over the same large rows.
+    Write all operations, and those that go element by element over large arrays as loops.
 
     Parameters
     ----------
     scope : Scope
-        The plan and its memory.
-
-    Yields
-    ------
-    list of Operation
-        A chain of several to be written as a loop, or one operation by itself; all of the
-        plan, in their order.
-    """
-    chain: list[Operation] = []
-    waiting: list[Operation] = []
-    for operation in scope.plan.operations:
-        free = operation.name in VIEWS or operation.result.dtype is None
-        if free and chain and operation.name != "watch":
-            waiting.append(operation)
-            continue
-        if chain and _may_join(scope, chain, operation):
-            chain += [*waiting, operation]
-            waiting = []
-            continue
-        yield from _closed(chain)
-        for each in waiting:
-            yield [each]
-        waiting = []
-        chain = [operation] if _may_join(scope, [], operation) else []
-        if not chain:
-            yield [operation]
-    yield from _closed(chain)
-    for each in waiting:
-        yield [each]
-
-
-def loop(scope: Scope, chain: list[Operation]) -> Iterator[str]:
-    """
-    Write a chain as a loop over blocks of rows, so small that they stay in the cache.
-
-    Parameters
-    ----------
-    scope : Scope
-        What the lines know.
-    chain : list of Operation
-        One of `chains`.
+        What the lines know; names that they need are added.
 
     Yields
     ------
     str
         A line of Python.
     """
-    work = []
-    for operation in chain:
-        if operation.name in VIEWS or not operation.result.is_array:
-            yield from lines_of(scope, operation)
+    for chain in _chains(scope):
+        work = [o for o in chain if o.name not in VIEWS and o.result.is_array]
+        paired = any(o.name in PAIRS and _may_join(scope, [], o) for o in work)
+        if len(work) > 1 or paired:
+            yield from _loop(scope, chain, work)
         else:
+            for operation in chain:
+                yield from lines_of(scope, operation)
+
+
+def _chains(scope: Scope) -> Iterator[list[Operation]]:
+    """Put neighbours together that go element by element over the same large rows."""
+    chain: list[Operation] = []
+    waiting: list[Operation] = []
+    for operation in scope.plan.operations:
+        free = operation.name in VIEWS or operation.result.dtype is None
+        if free and chain and operation.name != "watch":
+            waiting.append(operation)
+        elif chain and _may_join(scope, chain, operation):
+            chain += [*waiting, operation]
+            waiting = []
+        else:
+            yield from (chain, waiting)
+            waiting = []
+            chain = [operation] if _may_join(scope, [], operation) else []
+            if not chain:
+                yield [operation]
+    yield from (chain, waiting)
+
+
+def _loop(scope: Scope, chain: list[Operation], work: list[Operation]) -> Iterator[str]:
+    """Write a chain as a loop over blocks of rows, so small that they stay in the cache."""
+    for operation in chain:
+        if operation in work:
             scope.place(operation.result)
-            work.append(operation)
+        else:
+            yield from lines_of(scope, operation)
     used = [value for operation in work for value in (operation.result, *operation.reads)]
     (rows, *_), deep = work[0].result.shape, len(work[0].result.shape)
     cut = [v for v in dict.fromkeys(used) if len(v.shape) == deep and v.shape[0] == rows]
-    whole = [scope.arrays[value] for value in cut]
-    row = sum({a.ctypes.data: v.bytes for a, v in zip(whole, cut, strict=True)}.values()) // rows
+    arrays = [scope.arrays[value] for value in cut]
+    row = sum({a.ctypes.data: v.bytes for a, v in zip(arrays, cut, strict=True)}.values()) // rows
     step = min(rows, max(1, _CACHE // max(row, 1)))
     scope.cut, scope.rows, scope.repeated = set(cut), step, {}
     lines = [line for operation in work for line in lines_of(scope, operation)]
@@ -87,7 +77,7 @@ def loop(scope: Scope, chain: list[Operation]) -> Iterator[str]:
     scope.cut, scope.rows = set(), 0
     blocks = [
         (
-            *(array[start : start + step] for array in whole),
+            *(array[start : start + step] for array in arrays),
             *(array[: rows - start] for array in scope.repeated.values()),
         )
         for start in range(0, rows, step)
@@ -125,11 +115,3 @@ def _goes_by_rows(scope: Scope, value: Value, result: Value) -> bool:
         # A transpose, say, needs every row of what it looks at.
         return maker.name == "bitcast" and _goes_by_rows(scope, maker.arrays[0], result)
     return len(value.shape) < len(result.shape) or value.shape[0] in {1, result.shape[0]}
-
-
-def _closed(chain: list[Operation]) -> Iterator[list[Operation]]:
-    real = [o for o in chain if o.name not in VIEWS and o.result.is_array]
-    if len(real) > 1:
-        yield chain
-    else:
-        yield from ([operation] for operation in chain)

@@ -12,13 +12,13 @@ from koubai.compile.operations import REDUCTIONS, VIEWS, call, ufunc, view
 from koubai.compile.plan import Operand, Operation, Value
 from koubai.compile.scope import NUMBER_SIGNS, Scope
 
-__all__ = ["lines_of"]
+__all__ = ["PAIRS", "lines_of"]
 
 _Array = npt.NDArray[Any]
 _Writer: TypeAlias = Callable[[Scope, Operation, str], Iterator[str]]
 
 _NUMBER_PREFIXES = {"negative": "-", "positive": "+", "absolute": "abs"}
-_PAIRS = frozenset({"maximum", "minimum"})  # NumPy takes twice as long at an array and a number
+PAIRS = frozenset({"maximum", "minimum"})  # NumPy takes twice as long at an array and a number
 
 
 def lines_of(scope: Scope, operation: Operation) -> Iterator[str]:
@@ -109,7 +109,7 @@ def _looked_at(scope: Scope, operation: Operation, array: str) -> str:
 
 def _ufunc(scope: Scope, operation: Operation, _: str) -> Iterator[str]:
     scalar = _common_dtype(operation)
-    pair = operation.name in _PAIRS and scope.library is np
+    pair = operation.name in PAIRS and scope.library is np
     out, *told = scope.lined_up(operation.result, *operation.args, scalar=scalar, pair=pair)
     yield f"{scope.knows(operation.name)}({', '.join(told)}, out={out})"
 

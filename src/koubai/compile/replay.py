@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from koubai.compile.blocks import chains, loop
-from koubai.compile.lines import lines_of
+from koubai.compile.blocks import all_lines
 from koubai.compile.memory import Memory
 from koubai.compile.plan import Plan, Value
 from koubai.compile.scope import Scope
@@ -81,8 +80,7 @@ class Replay:
                 name = scope.names[value]
                 yield f"if not {name}.flags.c_contiguous:"
                 yield f"    {name} = {scope.knows('ascontiguousarray')}({name})"
-        for chain in chains(scope):
-            yield from loop(scope, chain) if len(chain) > 1 else lines_of(scope, chain[0])
+        yield from all_lines(scope)
         for name, value in self.memory.copies.items():
             old = scope.operand(self.plan.state[name])
             yield f"{scope.knows('copyto')}({old}, {scope.operand(value)})"
