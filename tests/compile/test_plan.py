@@ -322,6 +322,24 @@ def test_scores_lie_by_columns_unless_their_product_is_long(inner, by_columns):
     assert (product.result.by_columns, added.result.by_columns) == (by_columns, True)
 
 
+def test_a_product_of_few_terms_is_written_block_by_block():
+    def function(state, h, d):
+        h, d = h + 1.0, d - 1.0
+        dh = np.where(h <= 0, 0.0, d @ state["W"].T)
+        return {"W": state["W"] - 0.1 * (h.T @ d)}, np.sum(dh) + np.sum(np.maximum(h, 0.0))
+
+    rng = np.random.default_rng(0)
+    h, d = rng.standard_normal((1001, 400)), rng.standard_normal((1001, 10))
+    state = {"W": rng.standard_normal((400, 10))}
+    run = RecordedFunction(function)
+    found, total = run({"W": state["W"].copy()}, h, d)
+    expected, total_expected = function(state, h, d)
+    np.testing.assert_allclose(found["W"], expected["W"], rtol=1e-12)
+    np.testing.assert_allclose(total, total_expected, rtol=1e-10)
+    source = run.plan.source.splitlines()
+    assert any(line.startswith("        dot(") for line in source)
+
+
 def test_pass_gives_a_new_plan():
     plan = recorded(lambda state, x: ({}, np.sum(np.maximum(x, 0) * 1)), x=np.ones((5, 3)))
     before = plan.operations

@@ -1,11 +1,13 @@
 """Blocks: chains of operations over large arrays, a block of rows at a time."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from koubai.compile.lines import PAIRS, lines_of
 from koubai.compile.operations import VIEWS, elementwise
+from koubai.compile.passes.layout import has_few_terms
 from koubai.compile.plan import Operation, Value
 from koubai.compile.scope import LARGE, Scope
 
@@ -88,7 +90,8 @@ def _loop(scope: Scope, chain: list[Operation], work: list[Operation]) -> Iterat
 
 def _may_join(scope: Scope, chain: list[Operation], operation: Operation) -> bool:
     result, storage = operation.result, scope.memory.storage
-    if result.dtype is None or not elementwise(operation.name) or len(result.shape) < 2:
+    known = elementwise(operation.name) or has_few_terms(operation)
+    if result.dtype is None or not known or len(result.shape) < 2:
         return False
     if scope.library is not np or storage[result].kind == "output":
         return False
@@ -103,15 +106,18 @@ def _may_join(scope: Scope, chain: list[Operation], operation: Operation) -> boo
     used = [value for each in (*chain, operation) for value in (each.result, *each.reads)]
     held = {(storage[value], value.bytes) for value in used if value.is_array}
     return len(held) == len({place for place, _ in held}) and all(
-        value.is_array and value not in scope.late and _goes_by_rows(scope, value, result)
+        value.is_array and value not in scope.late and _goes_by_rows(scope, value, operation)
         for value in operation.reads
     )
 
 
-def _goes_by_rows(scope: Scope, value: Value, result: Value) -> bool:
-    """Tell whether an operand can be cut into the same rows, or is the same for all."""
-    maker = scope.makers.get(value)
+def _goes_by_rows(scope: Scope, value: Value, operation: Operation) -> bool:
+    """Tell whether an operand can be cut into the rows of the result, or is the same for all."""
+    maker, (rows, *others) = scope.makers.get(value), operation.result.shape
+    if operation.name == "matmul" and value is operation.args[1]:
+        return (maker is None or maker.name == "copy") and value.shape[0] != rows
     if maker is not None and maker.name in VIEWS:
         # A transpose, say, needs every row of what it looks at.
-        return maker.name == "bitcast" and _goes_by_rows(scope, maker.arrays[0], result)
-    return len(value.shape) < len(result.shape) or value.shape[0] in {1, result.shape[0]}
+        looks_at = replace(operation, args=maker.args)
+        return maker.name == "bitcast" and _goes_by_rows(scope, maker.arrays[0], looks_at)
+    return len(value.shape) <= len(others) or value.shape[0] in {1, rows}

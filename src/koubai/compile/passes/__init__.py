@@ -10,7 +10,12 @@ from koubai.compile.passes.cleaning import (
     drop_unused,
     merge_equal,
 )
-from koubai.compile.passes.layout import own_results, short_rows_by_columns, views_once
+from koubai.compile.passes.layout import (
+    few_terms_by_rows,
+    own_results,
+    short_rows_by_columns,
+    views_once,
+)
 from koubai.compile.passes.order import update_early
 from koubai.compile.passes.products import (
     bias_first,
@@ -31,6 +36,7 @@ __all__ = [
     "divide_last",
     "drop_identities",
     "drop_unused",
+    "few_terms_by_rows",
     "join_products",
     "merge_equal",
     "own_results",
@@ -49,6 +55,7 @@ FIRST: tuple[Pass, ...] = (drop_unused, drop_identities, merge_equal, divide_las
 ON_THE_HOST: tuple[Pass, ...] = (
     clip_in_take,
     short_rows_by_columns,
+    few_terms_by_rows,
     zeros_by_product,
     sums_as_products,
     select_by_result,

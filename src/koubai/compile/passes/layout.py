@@ -8,9 +8,17 @@ from koubai.compile.draft import Draft
 from koubai.compile.operations import VIEWS, base_of, elementwise, layouts
 from koubai.compile.plan import Operation, Plan, Value
 
-__all__ = ["own_results", "short_rows_by_columns", "views_once"]
+__all__ = [
+    "few_terms_by_rows",
+    "has_few_terms",
+    "own_results",
+    "short_rows_by_columns",
+    "views_once",
+]
 
 _SHORT = 32  # elements of a row over which NumPy's inner loop is mostly overhead
+_FEW = 16  # terms of a product that takes longer to be written than to be computed
+_LARGE = 1 << 19  # bytes of a result that does not stay in the cache
 _LONG = 1 << 20  # multiplications from which BLAS is faster at rows, and a copy not worth a word
 
 
@@ -40,6 +48,31 @@ def short_rows_by_columns(plan: Plan) -> Plan:
 def _is_long(matmul: Operation) -> bool:
     first = next(matmul.reads)
     return len(first.shape) == 2 and matmul.result.size * first.shape[1] >= _LONG
+
+
+def few_terms_by_rows(plan: Plan) -> Plan:
+    """Lay a matrix of few rows by rows, where its product writes more than it computes."""
+    makers, draft = plan.makers(), Draft(plan)
+    for old in plan.operations:
+        operation = draft.renamed(old)
+        maker = makers.get(old.arrays[1]) if has_few_terms(old) else None
+        if maker and maker.name == "permute_dims":
+            first, second = operation.arrays
+            operation = replace(
+                operation,
+                args=(first, draft.put(Value(second.shape, second.dtype), "copy", second)),
+            )
+        draft.keep(operation)
+    return draft.done()
+
+
+def has_few_terms(operation: Operation) -> bool:
+    """Tell whether this is a large product of many rows with few terms to an element."""
+    result = operation.result
+    if operation.name != "matmul" or len(result.shape) != 2 or result.bytes < _LARGE:
+        return False
+    terms = next(operation.reads).shape[-1]
+    return terms <= _FEW and 8 * terms <= result.shape[0]
 
 
 def views_once(plan: Plan) -> Plan:
