@@ -20,7 +20,7 @@ class TorchBackend(Backend):
     library: ClassVar[str] = "torch"
     install: ClassVar[str] = "pip install torch"
 
-    compiler: ClassVar[str] = "torch.inference_mode"
+    compiler: ClassVar[str] = "torch.inference_mode, on a GPU as a CUDA graph"
 
     @property
     def xp(self) -> Namespace:
@@ -101,19 +101,21 @@ class TorchBackend(Backend):
             ) from error
 
     def compile(self, function: PureFunction, device: str) -> PureFunction:
-        """Run in inference mode, which keeps no record for autograd."""
-        del device
-        import torch
+        """Run in inference mode, without a record for autograd; on a GPU as a CUDA graph."""
+        plain = _without_autograd(function)
+        if not device.startswith("cuda"):
+            return plain
+        from koubai_torch.graphs import Captured
 
-        def run(state: dict[str, Any], *inputs: Array) -> tuple[dict[str, Any], Any]:
-            with torch.inference_mode():
-                new, outputs = function(state, *inputs)
-            # Tensors made in that mode cannot be written outside of it: the state and what the
-            # caller gets are ordinary ones.
-            made = {name: _ordinary(value, state.get(name)) for name, value in new.items()}
-            return made, _all_ordinary(outputs)
+        return Captured(function, plain, device)
 
-        return run
+    def compile_loop(self, function: PureFunction, device: str) -> PureFunction | None:
+        """Unroll the steps into CUDA graphs; a CPU gains nothing by a loop of its own."""
+        if not device.startswith("cuda"):
+            return None
+        from koubai_torch.graphs import unrolled
+
+        return unrolled(function, _without_autograd(function), device)
 
     def synchronize(self, device: str) -> None:
         """Wait for the GPU; the CPU has nothing to wait for."""
@@ -125,6 +127,22 @@ class TorchBackend(Backend):
             torch.mps.synchronize()
 
 
+def _without_autograd(function: PureFunction) -> PureFunction:
+    """Run a function in inference mode."""
+    import torch
+
+    def run(state: dict[str, Any], *inputs: Array) -> tuple[dict[str, Any], Any]:
+        with torch.inference_mode():
+            new, outputs = function(state, *inputs)
+        # Tensors made in that mode cannot be written outside of it: the state and what the
+        # caller gets are ordinary ones.
+        told = _all_ordinary(outputs)
+        made = {name: _kept(value, state.get(name)) for name, value in new.items()}
+        return {name: _ordinary(value, state.get(name)) for name, value in made.items()}, told
+
+    return run
+
+
 def _all_ordinary(outputs: Any) -> Any:
     if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
         return type(outputs)(*map(_all_ordinary, outputs))
@@ -134,6 +152,14 @@ def _all_ordinary(outputs: Any) -> Any:
         return {key: _all_ordinary(value) for key, value in outputs.items()}
     # What is no inference tensor is an input, or looks at one.
     return outputs.clone() if hasattr(outputs, "clone") else outputs
+
+
+def _kept(value: Any, old: Any) -> Any:
+    """Copy what may look at another's old value, before that is written over."""
+    import torch
+
+    alone = value is old or not isinstance(value, torch.Tensor) or value.is_inference()
+    return value if alone else value.clone()
 
 
 def _ordinary(value: Any, old: Any = None) -> Any:

@@ -1,0 +1,224 @@
+"""CUDA graphs: a pure function of tensors, captured once and replayed without Python."""
+
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import torch
+from torch import cuda
+
+from koubai.backend import PureFunction
+
+__all__ = ["Captured", "unrolled"]
+
+_Tensors: TypeAlias = dict[str, torch.Tensor]
+
+_KEPT = 8  # graphs beside each other, for inputs of other shapes
+_WARM_UPS = 3  # runs in which cuBLAS and the allocator get ready
+_STEPS = 50  # in one graph
+
+
+class Captured:
+    """
+    A pure function as a CUDA graph, where that gives the same.
+
+    Its first call runs the function as it is and once more as a graph, and compares. Only if
+    both give the same to half of the digits is the graph used from then on; if they do not, or
+    if something cannot be captured, the function runs as it is.
+
+    Parameters
+    ----------
+    function : callable
+        ``(state, *inputs) -> (state, outputs)``, as for `koubai.backend.Backend.compile`. In a
+        graph it gets the numbers of the state as tensors of shape ().
+    plain : callable
+        The same function, as it runs where there is no graph.
+    device : str
+        The GPU.
+    """
+
+    def __init__(self, function: PureFunction, plain: PureFunction, device: str) -> None:
+        self._function, self._plain, self._device = function, plain, device
+        self._graphs: OrderedDict[object, _Graph | None] = OrderedDict()
+
+    def __call__(self, state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
+        """Run on new values."""
+        key = tuple((each.shape, each.dtype) for each in inputs)
+        if key not in self._graphs:
+            found = self._first(state, inputs, key)
+            if len(self._graphs) > _KEPT:
+                self._graphs.popitem(last=False)
+            return found
+        self._graphs.move_to_end(key)
+        graph = self._graphs[key]
+        return self._plain(state, *inputs) if graph is None else graph(state, inputs)
+
+    def _first(
+        self, state: dict[str, Any], inputs: tuple[Any, ...], key: object
+    ) -> tuple[dict[str, Any], Any]:
+        before, mine = _copied(state), _copied(state)
+        expected, outputs = self._plain(mine, *inputs)
+        try:
+            graph = _Graph(self._function, state, inputs, self._device)
+        except Exception:  # noqa: BLE001  (it ran before: whatever it is, it is the capture)
+            self._graphs[key] = None
+            return expected, outputs
+        found, outputs_found = graph(state, inputs)
+        same = all(_alike(found[name], expected[name], before.get(name)) for name in expected)
+        same = same and all(map(_alike, _flat(outputs_found), _flat(outputs)))
+        self._graphs[key] = graph if same else None
+        return (found, outputs_found) if same else (expected, outputs)
+
+
+class _Graph:
+    """A captured function: the tensors that it reads and writes, each at its address."""
+
+    def __init__(
+        self, function: PureFunction, state: Mapping[str, Any], inputs: tuple[Any, ...], device: str
+    ) -> None:
+        self._state: _Tensors = {n: v for n, v in state.items() if isinstance(v, torch.Tensor)}
+        self._known = {name: v for name, v in state.items() if name not in self._state}
+        self._numbers = {name: _tensor(number, device) for name, number in self._known.items()}
+        self._inputs = tuple(each.clone() for each in inputs)
+        self._graph = cuda.CUDAGraph()
+        with torch.inference_mode(), cuda.device(device):
+            self._outputs = self._capture(function)
+
+    def _capture(self, function: PureFunction) -> Any:
+        state = {**self._state, **self._numbers}
+        before = {name: tensor.clone() for name, tensor in state.items()}
+        beside: Any = cuda.Stream()  # type: ignore[no-untyped-call]
+        beside.wait_stream(cuda.current_stream())
+        with cuda.stream(beside):
+            for _ in range(_WARM_UPS):
+                function(dict(state), *self._inputs)
+        cuda.current_stream().wait_stream(beside)
+        for name, tensor in before.items():  # a -= b changes what it was handed
+            state[name].copy_(tensor)
+        with cuda.graph(self._graph):
+            new, outputs = function(dict(state), *self._inputs)
+            self._require_same_form(new, state)
+            outputs = _mapped(outputs)
+            written = {_memory(tensor) for tensor in state.values()}
+            changed = {name: value for name, value in new.items() if value is not state[name]}
+            for name, value in changed.items():
+                if _memory(value) in written:  # which another one's new value may overwrite
+                    changed[name] = value.clone()
+            for name, value in changed.items():
+                state[name].copy_(value)
+        return outputs
+
+    def _require_same_form(self, new: Mapping[str, Any], state: _Tensors) -> None:
+        """Refuse a state that grows, or that has other numbers after a step."""
+        for name, number in self._numbers.items():
+            if new[name] is not number:
+                raise ValueError(f"{name} changes in the step, which only the host can tell.")
+        forms = [{n: (v.shape, v.dtype) for n, v in each.items()} for each in (new, state)]
+        if forms[0] != forms[1]:
+            raise ValueError("The state changes its form.")
+
+    def __call__(
+        self, state: dict[str, Any], inputs: tuple[Any, ...]
+    ) -> tuple[dict[str, Any], Any]:
+        same = True
+        for name, tensor in self._state.items():
+            if state[name] is not tensor:
+                tensor.copy_(state[name])
+                same = False
+        for name, tensor in self._numbers.items():
+            if state[name] != self._known[name]:
+                tensor.fill_(state[name])
+                self._known[name] = state[name]
+        for tensor, given in zip(self._inputs, inputs, strict=True):
+            tensor.copy_(given)
+        self._graph.replay()
+        return state if same else {**state, **self._state}, _mapped(self._outputs)
+
+
+def unrolled(function: PureFunction, plain: PureFunction, device: str) -> PureFunction:
+    """
+    Make many calls one: as graphs of some dozens of steps.
+
+    Parameters
+    ----------
+    function, plain, device
+        As for `Captured`.
+
+    Returns
+    -------
+    callable
+        The function for inputs with an axis in front, of steps; its outputs have one too.
+    """
+
+    def all_steps(step: PureFunction) -> PureFunction:
+        def run(state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
+            outputs = []
+            for each in zip(*inputs, strict=True):
+                state, output = step(state, *each)
+                outputs.append(output)
+            return state, torch.stack(outputs)
+
+        return run
+
+    captured = Captured(all_steps(function), all_steps(plain), device)
+
+    def run(state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
+        found = []
+        for pieces in zip(*(each.split(_STEPS) for each in inputs), strict=True):
+            state, outputs = captured(state, *pieces)
+            found.append(outputs)
+        return state, torch.cat(found)
+
+    return run
+
+
+def _mapped(outputs: Any) -> Any:
+    """Copy tensors in tuples, lists and dicts."""
+    if hasattr(outputs, "_fields"):
+        return type(outputs)(*map(_mapped, outputs))
+    if isinstance(outputs, (tuple, list)):
+        return type(outputs)(map(_mapped, outputs))
+    if isinstance(outputs, dict):
+        return {key: _mapped(value) for key, value in outputs.items()}
+    return outputs.clone() if isinstance(outputs, torch.Tensor) else outputs
+
+
+def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
+    return {n: v.clone() if isinstance(v, torch.Tensor) else v for n, v in state.items()}
+
+
+def _tensor(number: float, device: str) -> torch.Tensor:
+    """Give a tensor of shape (), which does not widen the dtype of tensors that it meets."""
+    dtype = torch.float64 if type(number) is float else torch.int64
+    return torch.tensor(number, dtype=dtype, device=device)
+
+
+def _memory(tensor: torch.Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _flat(outputs: Any) -> list[Any]:
+    if isinstance(outputs, dict):
+        outputs = tuple(outputs.values())
+    if isinstance(outputs, (tuple, list)):
+        return [tensor for each in outputs for tensor in _flat(each)]
+    return [outputs]
+
+
+def _alike(found: Any, expected: Any, before: Any = None) -> bool:
+    """Tell whether two values are the same to half of the digits of what changed."""
+    if not isinstance(expected, torch.Tensor):
+        return bool(found == expected)
+    if found.shape != expected.shape or found.dtype != expected.dtype:
+        return False
+    if not expected.is_floating_point():
+        return torch.equal(found, expected)
+    eps = torch.finfo(expected.dtype).eps
+    change = expected if before is None else expected - before
+    size, most = (
+        each.nan_to_num(0, 0, 0).abs().amax().item() if each.numel() else 0.0
+        for each in (change, expected)
+    )
+    return torch.allclose(
+        found, expected, rtol=0.0, atol=eps**0.5 * size + 4 * eps * most, equal_nan=True
+    )
