@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import torch
 from torch import cuda
@@ -43,7 +43,7 @@ class Captured:
 
     def __call__(self, state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
         """Run on new values."""
-        key = tuple((each.shape, each.dtype) for each in inputs)
+        key = tuple(map(_form, (*state.values(), *inputs)))
         if key not in self._graphs:
             found = self._first(state, inputs, key)
             if len(self._graphs) > _KEPT:
@@ -60,12 +60,11 @@ class Captured:
         expected, outputs = self._plain(mine, *inputs)
         try:
             graph = _Graph(self._function, state, inputs, self._device)
+            found, outputs_found = graph(state, inputs)
+            same = all(_alike(found[name], expected[name], before.get(name)) for name in expected)
+            same = same and all(map(_alike, _flat(outputs_found), _flat(outputs)))
         except Exception:  # noqa: BLE001  (it ran before: whatever it is, it is the capture)
-            self._graphs[key] = None
-            return expected, outputs
-        found, outputs_found = graph(state, inputs)
-        same = all(_alike(found[name], expected[name], before.get(name)) for name in expected)
-        same = same and all(map(_alike, _flat(outputs_found), _flat(outputs)))
+            same = False
         self._graphs[key] = graph if same else None
         return (found, outputs_found) if same else (expected, outputs)
 
@@ -77,9 +76,10 @@ class _Graph:
         self, function: PureFunction, state: Mapping[str, Any], inputs: tuple[Any, ...], device: str
     ) -> None:
         self._state: _Tensors = {n: v for n, v in state.items() if isinstance(v, torch.Tensor)}
-        self._known = {name: v for name, v in state.items() if name not in self._state}
-        self._numbers = {name: _tensor(number, device) for name, number in self._known.items()}
-        self._inputs = tuple(each.clone() for each in inputs)
+        self._told = {name: value for name, value in state.items() if name not in self._state}
+        with torch.no_grad():
+            self._numbers = {name: _own(number, device) for name, number in self._told.items()}
+            self._inputs = tuple(_own(each, device) for each in inputs)
         self._graph = cuda.CUDAGraph()
         with torch.inference_mode(), cuda.device(device):
             self._outputs = self._capture(function)
@@ -87,7 +87,7 @@ class _Graph:
     def _capture(self, function: PureFunction) -> Any:
         state = {**self._state, **self._numbers}
         before = {name: tensor.clone() for name, tensor in state.items()}
-        beside: Any = cuda.Stream()  # type: ignore[no-untyped-call]
+        beside = cast(Any, cuda).Stream()
         beside.wait_stream(cuda.current_stream())
         with cuda.stream(beside):
             for _ in range(_WARM_UPS):
@@ -120,19 +120,20 @@ class _Graph:
     def __call__(
         self, state: dict[str, Any], inputs: tuple[Any, ...]
     ) -> tuple[dict[str, Any], Any]:
-        same = True
-        for name, tensor in self._state.items():
-            if state[name] is not tensor:
-                tensor.copy_(state[name])
-                same = False
-        for name, tensor in self._numbers.items():
-            if state[name] != self._known[name]:
-                tensor.fill_(state[name])
-                self._known[name] = state[name]
-        for tensor, given in zip(self._inputs, inputs, strict=True):
-            tensor.copy_(given)
+        # All are copied before the first is written: one may be another of ours.
+        other = {name: state[name] for name in self._state if state[name] is not self._state[name]}
+        other = {name: value.clone() for name, value in other.items()}
+        with torch.no_grad():
+            for name, value in other.items():
+                self._state[name].copy_(value)
+            for name, tensor in self._numbers.items():
+                if state[name] is not self._told[name]:
+                    self._told[name] = state[name]
+                    tensor.fill_(state[name])
+            for tensor, given in zip(self._inputs, inputs, strict=True):
+                tensor.copy_(given) if isinstance(given, torch.Tensor) else tensor.fill_(given)
         self._graph.replay()
-        return state if same else {**state, **self._state}, _mapped(self._outputs)
+        return {**state, **self._state} if other else state, _mapped(self._outputs)
 
 
 def unrolled(function: PureFunction, plain: PureFunction, device: str) -> PureFunction:
@@ -187,14 +188,21 @@ def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
     return {n: v.clone() if isinstance(v, torch.Tensor) else v for n, v in state.items()}
 
 
-def _tensor(number: float, device: str) -> torch.Tensor:
-    """Give a tensor of shape (), which does not widen the dtype of tensors that it meets."""
-    dtype = torch.float64 if type(number) is float else torch.int64
-    return torch.tensor(number, dtype=dtype, device=device)
+def _form(value: Any) -> object:
+    """Tell what a graph depends on in a tensor or a number."""
+    return (value.shape, value.dtype) if isinstance(value, torch.Tensor) else type(value)
+
+
+def _own(value: Any, device: str) -> torch.Tensor:
+    """Copy a tensor; a number becomes one of shape (), which does not widen what it meets."""
+    if isinstance(value, torch.Tensor):
+        return value.detach().clone()
+    dtype = {float: torch.float64, int: torch.int64}.get(type(value))
+    return torch.tensor(value, dtype=dtype, device=device)
 
 
 def _memory(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage().data_ptr()
+    return int(tensor.untyped_storage().data_ptr())
 
 
 def _flat(outputs: Any) -> list[Any]:
@@ -207,18 +215,17 @@ def _flat(outputs: Any) -> list[Any]:
 
 def _alike(found: Any, expected: Any, before: Any = None) -> bool:
     """Tell whether two values are the same to half of the digits of what changed."""
-    if not isinstance(expected, torch.Tensor):
-        return bool(found == expected)
+    if not isinstance(expected, torch.Tensor) or not isinstance(found, torch.Tensor):
+        return type(found) is type(expected) and bool(found == expected)
     if found.shape != expected.shape or found.dtype != expected.dtype:
         return False
     if not expected.is_floating_point():
-        return torch.equal(found, expected)
+        return bool(torch.equal(found, expected))
     eps = torch.finfo(expected.dtype).eps
     change = expected if before is None else expected - before
     size, most = (
         each.nan_to_num(0, 0, 0).abs().amax().item() if each.numel() else 0.0
         for each in (change, expected)
     )
-    return torch.allclose(
-        found, expected, rtol=0.0, atol=eps**0.5 * size + 4 * eps * most, equal_nan=True
-    )
+    close = eps**0.5 * size + 4 * eps * most
+    return bool(torch.allclose(found, expected, rtol=0.0, atol=close, equal_nan=True))

@@ -192,3 +192,36 @@ def test_a_graph_that_gives_something_else_is_not_used(monkeypatch):
     assert Graph.replays == 1
     for name, expected in by_hand.params.items():
         torch.testing.assert_close(step.network.params[name], expected)
+
+
+def test_an_integer_rate_may_become_a_fraction(same_training):
+    def change(i, net, optimizer):
+        optimizer.lr = (1, 0.5, 2)[i % 3]
+
+    same_training(network, lambda: SGD(1), list(batches(7)), 1e-12, change)
+
+
+def test_a_function_may_take_numbers():
+    multiply = koubai.compile(lambda x, a: x * a)
+    x = koubai.device("torch:cpu").asarray([1.0, 2.0])
+    for a in (2.0, 2.0, 3.0, 4, 0.5):
+        np.testing.assert_array_equal(to_numpy(multiply(x, a)), [a, 2 * a])
+    assert Graph.replays >= 4
+
+
+def test_graphs_keep_nothing_for_autograd():
+    run = compiled(lambda state, x: (state, x * 2.0))
+    for _ in range(3):
+        x = torch.ones(2, requires_grad=True)
+        _, doubled = run({}, x)
+        assert not doubled.requires_grad
+    assert all(each.grad_fn is None for graph in run._graphs.values() for each in graph._inputs)
+
+
+def test_arrays_of_the_graph_itself_may_come_back_exchanged():
+    run = compiled(lambda state, x: ({"a": state["a"] + x, "b": state["b"] + 1.0}, x))
+    state = {"a": torch.zeros(2), "b": torch.full((2,), 10.0)}
+    for _ in range(2):
+        state, _ = run(state, torch.ones(2))
+    state, _ = run({"a": state["b"], "b": state["a"]}, torch.ones(2))
+    assert (state["a"][0], state["b"][0]) == (13.0, 3.0)

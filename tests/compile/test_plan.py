@@ -375,6 +375,69 @@ def test_large_arrays_of_other_dimensions_do_not_share_a_loop():
         np.testing.assert_allclose(one, other)
 
 
+def compare(function, state, *inputs):
+    """See that a function gives compiled what it gives as it is written."""
+    with np.errstate(all="ignore"):
+        expected = function(dict(state), *inputs)
+        copies = {name: np.array(array) for name, array in state.items()}
+        found = RecordedFunction(function)(copies, *inputs)
+    np.testing.assert_allclose(found[1], expected[1], rtol=1e-12)
+    for name, array in expected[0].items():
+        np.testing.assert_allclose(found[0][name], array, rtol=1e-12)
+
+
+def test_no_block_writes_over_what_another_one_reads_whole():
+    rng = np.random.default_rng(0)
+
+    def product(state, x):
+        h = state["a"] @ state["w"].T
+        return state, np.sum(np.where(h > 0.5, h * h, 1.5), axis=1)
+
+    # The copy of w.T has as many bytes as the mask.
+    state = {"a": rng.standard_normal((128, 16)), "w": rng.standard_normal((1024, 16))}
+    compare(product, state, np.ones(1))
+
+    def row(state, r):
+        big = state["b"] * 2.0
+        return state, np.sum(np.where(big + np.exp(r) > 0.5, big, 1.5), axis=1)
+
+    compare(row, {"b": rng.standard_normal((8, 16384))}, rng.standard_normal((1, 16384)))
+
+
+def test_the_gradient_of_relu_times_a_matrix_of_few_columns():
+    rng = np.random.default_rng(0)
+    affines = [Affine(rng.standard_normal(s) / 9, np.zeros(s[1])) for s in ((20, 100), (100, 8))]
+    last = Affine(rng.standard_normal((8, 10)), np.zeros(10))
+    net = Network([affines[0], Relu(), affines[1], Relu(), last])
+    x, t = rng.standard_normal((2000, 20)), rng.integers(0, 10, 2000)
+    by_hand, step = net.copy(), koubai.compile_step(net, SGD(0.1))
+    for _ in range(3):
+        step(x, t)
+        SGD(0.1).update(by_hand.params, by_hand.gradient(x, t))
+    for name, expected in by_hand.params.items():
+        np.testing.assert_allclose(net.params[name], expected, rtol=1e-10)
+
+
+def test_names_do_not_meet_those_that_the_replay_makes():
+    def function(state, x, x_rows, address, x_T, v0, number_5):
+        t = np.exp(x * 2.0 + 1.0) * x_rows * address
+        return {"w": state["w"] + t, "w_rows": state["w_rows"]}, t @ x_T + v0 + number_5
+
+    rng = np.random.default_rng(0)
+    x, x_rows = rng.standard_normal((600, 300)), rng.standard_normal((1, 300))
+    state = {"w": x + 1.0, "w_rows": x_rows}
+    more = rng.standard_normal((300, 8)), rng.standard_normal(8), rng.standard_normal((600, 8))
+    compare(function, state, x, x_rows, rng.standard_normal((1, 300)), *more)
+
+
+def test_a_view_may_be_the_new_state():
+    compare(
+        lambda state, x: ({"a": np.reshape(x + 1.0, (3, 2))}, np.sum(x)),
+        {"a": np.zeros((2, 3))},
+        np.arange(6.0),
+    )
+
+
 # Other ways to replay: without BLAS, and another library
 
 

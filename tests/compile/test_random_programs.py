@@ -11,7 +11,7 @@ from koubai.compile.recorded import RecordedFunction
 
 # Small, wide, with short rows, and large enough for blocks of rows.
 SIZES = [(3, 4, 5), (40, 8, 6), (64, 60, 50), (70, 20, 300), (600, 300, 40), (300, 600, 30)]
-SIZES += [(1500, 300, 8)]  # products of few terms
+SIZES += [(1500, 300, 8), (128, 16, 1024)]  # products of few terms
 UNARY = ["xp.exp({a})", "xp.tanh({a})", "xp.abs({a})", "-{a}", "xp.square({a})"]
 UNARY += ["xp.maximum({a}, 0.0)", "xp.minimum({a}, 0.5)"]
 BINARY = [

@@ -265,6 +265,15 @@ def test_too_large_a_learning_rate_is_traced_to_a_layer():
     assert_same(weights(trainer()), weights(run), rtol=0, atol=0)
 
 
+@pytest.fixture
+def in_the_foreground():
+    """Listen to Ctrl-C, which a shell lets its background jobs ignore."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("in_the_foreground")
 def test_ctrl_c_ends_after_the_step_saves_and_tells_how_to_go_on(tmp_path, capsys):
     def press(run):
         if run.step == 8:

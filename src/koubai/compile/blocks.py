@@ -1,7 +1,6 @@
 """Blocks: chains of operations over large arrays, a block of rows at a time."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -68,8 +67,8 @@ def _loop(scope: Scope, chain: list[Operation], work: list[Operation]) -> Iterat
         else:
             yield from lines_of(scope, operation)
     used = [value for operation in work for value in (operation.result, *operation.reads)]
-    (rows, *_), deep = work[0].result.shape, len(work[0].result.shape)
-    cut = [v for v in dict.fromkeys(used) if len(v.shape) == deep and v.shape[0] == rows]
+    rows = work[0].result.shape[0]
+    cut = [value for value in dict.fromkeys(used) if _is_cut(value, work[0].result)]
     arrays = [scope.arrays[value] for value in cut]
     row = sum({a.ctypes.data: v.bytes for a, v in zip(arrays, cut, strict=True)}.values()) // rows
     step = min(rows, max(1, _CACHE // max(row, 1)))
@@ -89,35 +88,53 @@ def _loop(scope: Scope, chain: list[Operation], work: list[Operation]) -> Iterat
 
 
 def _may_join(scope: Scope, chain: list[Operation], operation: Operation) -> bool:
-    result, storage = operation.result, scope.memory.storage
-    known = elementwise(operation.name) or has_few_terms(operation)
-    if result.dtype is None or not known or len(result.shape) < 2:
+    result, thin = operation.result, has_few_terms(operation)
+    if result.dtype is None or len(result.shape) < 2 or not (elementwise(operation.name) or thin):
         return False
-    if scope.library is not np or storage[result].kind == "output":
-        return False
-    if any(value.by_columns for value in (result, *operation.reads)):
+    if scope.library is not np or scope.memory.storage[result].kind == "output":
         return False
     if result.size * 8 < LARGE or (not chain and result.bytes < LARGE):
         return False
     first = chain[0].result.shape if chain else result.shape
     if (len(first), first[0]) != (len(result.shape), result.shape[0]):
         return False
-    # One buffer must not hold rows of two lengths: blocks would overtake each other.
-    used = [value for each in (*chain, operation) for value in (each.result, *each.reads)]
-    held = {(storage[value], value.bytes) for value in used if value.is_array}
-    return len(held) == len({place for place, _ in held}) and all(
-        value.is_array and value not in scope.late and _goes_by_rows(scope, value, operation)
-        for value in operation.reads
+    operands = list(operation.reads)
+    if thin and not _is_whole(scope, operands.pop(), result):
+        return False
+    fit = not result.by_columns and all(_goes_by_rows(scope, each, result) for each in operands)
+    return fit and _are_apart(scope, [*chain, operation])
+
+
+def _goes_by_rows(scope: Scope, value: Value, result: Value) -> bool:
+    """Tell whether an operand can be cut into the rows of the result, or is the same for all."""
+    if value in scope.late or value.by_columns or not value.is_array:
+        return False
+    maker = scope.makers.get(value)
+    if maker is not None and maker.name in VIEWS:
+        # A transpose, say, needs every row of what it looks at.
+        return maker.name == "bitcast" and _goes_by_rows(scope, maker.arrays[0], result)
+    return len(value.shape) < len(result.shape) or value.shape[0] in {1, result.shape[0]}
+
+
+def _is_whole(scope: Scope, right: Value, result: Value) -> bool:
+    """Tell whether the right operand of a product is there before, and not cut by mistake."""
+    maker = scope.makers.get(right)
+    there = maker is None or maker.name == "copy"
+    fits = right not in scope.late and not right.by_columns
+    return there and fits and right.shape[0] != result.shape[0]
+
+
+def _are_apart(scope: Scope, chain: list[Operation]) -> bool:
+    """Tell whether no block writes what another one is still to read."""
+    storage, results = scope.memory.storage, [operation.result for operation in chain]
+    read = [value for operation in chain for value in operation.reads]
+    cut = {value for value in (*results, *read) if _is_cut(value, results[0])}
+    lengths = {(storage[value], value.bytes) for value in cut}
+    written = {storage[value] for value in results}
+    return len(lengths) == len({place for place, _ in lengths}) and not any(
+        storage[value] in written for value in read if value not in cut
     )
 
 
-def _goes_by_rows(scope: Scope, value: Value, operation: Operation) -> bool:
-    """Tell whether an operand can be cut into the rows of the result, or is the same for all."""
-    maker, (rows, *others) = scope.makers.get(value), operation.result.shape
-    if operation.name == "matmul" and value is operation.args[1]:
-        return (maker is None or maker.name == "copy") and value.shape[0] != rows
-    if maker is not None and maker.name in VIEWS:
-        # A transpose, say, needs every row of what it looks at.
-        looks_at = replace(operation, args=maker.args)
-        return maker.name == "bitcast" and _goes_by_rows(scope, maker.arrays[0], looks_at)
-    return len(value.shape) <= len(others) or value.shape[0] in {1, rows}
+def _is_cut(value: Value, result: Value) -> bool:
+    return len(value.shape) == len(result.shape) and value.shape[0] == result.shape[0]

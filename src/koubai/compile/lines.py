@@ -82,7 +82,7 @@ def _view(scope: Scope, operation: Operation) -> Iterator[str]:
         scope.arrays[result] = view(operation, scope.arrays[source])
         return
     readers = scope.readers.get(result, ())
-    turned = operation.name in {"permute_dims", "reshape"}
+    turned = operation.name in {"permute_dims", "reshape"} and result not in scope.plan.results
     if turned and all(reader.name == "gemm" and reader.args[0] is not result for reader in readers):
         return  # it is the address that is asked for
     yield f"{scope.names[result]} = {_looked_at(scope, operation, scope.operand(source))}"

@@ -1,5 +1,6 @@
 """Scope: what the lines of a replay know, each thing under a name."""
 
+import re
 from collections.abc import Mapping
 from keyword import iskeyword
 from math import inf, nan
@@ -188,6 +189,10 @@ class Scope:
         return flat.reshape(value.shape[::-1]).T if value.by_columns else flat.reshape(value.shape)
 
 
+# Names that the lines make of others, or use themselves: none of them ends in "_".
+_TAKEN = re.compile(r"_(rows|T|at|\d+)$|^c_.*[^_]$|^(address|replay)$")
+
+
 def _names(plan: Plan) -> dict[Value, str]:
     """Give every value a name of its own that Python takes."""
     wanted = [*((v, name) for name, v in plan.inputs.items())]
@@ -198,7 +203,7 @@ def _names(plan: Plan) -> dict[Value, str]:
     taken: set[str] = set()
     for value, text in wanted:
         name = "".join(c if c.isalnum() else "_" for c in text)
-        while name in taken or iskeyword(name) or hasattr(np, name):
+        while name in taken or iskeyword(name) or hasattr(np, name) or _TAKEN.search(name):
             name += "_"
         taken.add(name)
         found[value] = name
