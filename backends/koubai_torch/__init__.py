@@ -10,7 +10,7 @@ from koubai.backend import Backend, PureFunction
 from koubai.errors import DTypeError
 from koubai.typing import Array, Namespace
 
-__all__ = ["TorchBackend"]
+__all__ = ["TorchBackend", "copied"]
 
 
 class TorchBackend(Backend):
@@ -136,22 +136,20 @@ def _without_autograd(function: PureFunction) -> PureFunction:
             new, outputs = function(state, *inputs)
         # Tensors made in that mode cannot be written outside of it: the state and what the
         # caller gets are ordinary ones.
-        told = _all_ordinary(outputs)
+        told = copied(outputs)
         made = {name: _kept(value, state.get(name)) for name, value in new.items()}
         return {name: _ordinary(value, state.get(name)) for name, value in made.items()}, told
 
     return run
 
 
-def _all_ordinary(outputs: Any) -> Any:
-    if isinstance(outputs, tuple) and hasattr(outputs, "_fields"):
-        return type(outputs)(*map(_all_ordinary, outputs))
-    if isinstance(outputs, (tuple, list)):
-        return type(outputs)(map(_all_ordinary, outputs))
-    if isinstance(outputs, dict):
-        return {key: _all_ordinary(value) for key, value in outputs.items()}
-    # What is no inference tensor is an input, or looks at one.
-    return outputs.clone() if hasattr(outputs, "clone") else outputs
+def copied(outputs: Any) -> Any:
+    """Copy the tensors in tuples, lists and dicts; what comes back is ordinary."""
+    from koubai.compile.record import flatten, unflatten
+
+    flat: list[Any] = []
+    form = flatten(outputs, flat)
+    return unflatten(form, [v.clone() if hasattr(v, "clone") else v for v in flat])
 
 
 def _kept(value: Any, old: Any) -> Any:

@@ -8,6 +8,8 @@ import torch
 from torch import cuda
 
 from koubai.backend import PureFunction
+from koubai.compile.record import flatten
+from koubai_torch import copied
 
 __all__ = ["Captured", "unrolled"]
 
@@ -30,7 +32,7 @@ class Captured:
     ----------
     function : callable
         ``(state, *inputs) -> (state, outputs)``, as for `koubai.backend.Backend.compile`. In a
-        graph it gets the numbers of the state as tensors of shape ().
+        graph it gets numbers, of the state or the inputs, as tensors of shape ().
     plain : callable
         The same function, as it runs where there is no graph.
     device : str
@@ -56,7 +58,7 @@ class Captured:
     def _first(
         self, state: dict[str, Any], inputs: tuple[Any, ...], key: object
     ) -> tuple[dict[str, Any], Any]:
-        before, mine = _copied(state), _copied(state)
+        before, mine = copied(state), copied(state)
         expected, outputs = self._plain(mine, *inputs)
         try:
             graph = _Graph(self._function, state, inputs, self._device)
@@ -98,7 +100,7 @@ class _Graph:
         with cuda.graph(self._graph):
             new, outputs = function(dict(state), *self._inputs)
             self._require_same_form(new, state)
-            outputs = _mapped(outputs)
+            outputs = copied(outputs)
             written = {_memory(tensor) for tensor in state.values()}
             changed = {name: value for name, value in new.items() if value is not state[name]}
             for name, value in changed.items():
@@ -131,9 +133,12 @@ class _Graph:
                     self._told[name] = state[name]
                     tensor.fill_(state[name])
             for tensor, given in zip(self._inputs, inputs, strict=True):
-                tensor.copy_(given) if isinstance(given, torch.Tensor) else tensor.fill_(given)
+                if isinstance(given, torch.Tensor):
+                    tensor.copy_(given)
+                else:
+                    tensor.fill_(given)
         self._graph.replay()
-        return {**state, **self._state} if other else state, _mapped(self._outputs)
+        return {**state, **self._state} if other else state, copied(self._outputs)
 
 
 def unrolled(function: PureFunction, plain: PureFunction, device: str) -> PureFunction:
@@ -173,21 +178,6 @@ def unrolled(function: PureFunction, plain: PureFunction, device: str) -> PureFu
     return run
 
 
-def _mapped(outputs: Any) -> Any:
-    """Copy tensors in tuples, lists and dicts."""
-    if hasattr(outputs, "_fields"):
-        return type(outputs)(*map(_mapped, outputs))
-    if isinstance(outputs, (tuple, list)):
-        return type(outputs)(map(_mapped, outputs))
-    if isinstance(outputs, dict):
-        return {key: _mapped(value) for key, value in outputs.items()}
-    return outputs.clone() if isinstance(outputs, torch.Tensor) else outputs
-
-
-def _copied(state: Mapping[str, Any]) -> dict[str, Any]:
-    return {n: v.clone() if isinstance(v, torch.Tensor) else v for n, v in state.items()}
-
-
 def _form(value: Any) -> object:
     """Tell what a graph depends on in a tensor or a number."""
     return (value.shape, value.dtype) if isinstance(value, torch.Tensor) else type(value)
@@ -201,16 +191,14 @@ def _own(value: Any, device: str) -> torch.Tensor:
     return torch.tensor(value, dtype=dtype, device=device)
 
 
+def _flat(outputs: Any) -> list[Any]:
+    found: list[Any] = []
+    flatten(outputs, found)
+    return found
+
+
 def _memory(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage().data_ptr())
-
-
-def _flat(outputs: Any) -> list[Any]:
-    if isinstance(outputs, dict):
-        outputs = tuple(outputs.values())
-    if isinstance(outputs, (tuple, list)):
-        return [tensor for each in outputs for tensor in _flat(each)]
-    return [outputs]
 
 
 def _alike(found: Any, expected: Any, before: Any = None) -> bool:

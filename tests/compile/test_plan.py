@@ -364,15 +364,22 @@ def test_large_arrays_of_other_dimensions_do_not_share_a_loop():
     def function(state, x, u):
         y, z = x + 1.0, u * 1.0
         for _ in range(3):
-            y = y * 2.0
             z = z + 1.0
-        return {}, (y + 0.5, z + 0.5)
+            y = y * 2.0
+        w = state["b"] * 2.0  # not in place
+        y = np.exp(-y * y) + y
+        return state, (y + 0.5, z + w)
 
     rng = np.random.default_rng(0)
-    x, u = rng.standard_normal((300, 600)), rng.standard_normal((300, 30, 20))
-    found = RecordedFunction(function)({}, x, u)[1]
-    for one, other in zip(found, function({}, x, u)[1], strict=True):
+    x, u, b = (rng.standard_normal(shape) for shape in ((300, 600), (300, 30, 20), (300, 30, 20)))
+    run = RecordedFunction(function)
+    found = run({"b": b}, x, u)[1]
+    for one, other in zip(found, function({"b": b}, x, u)[1], strict=True):
         np.testing.assert_allclose(one, other)
+    written = [line for line in run.plan.source.splitlines() if "out=" in line]
+    in_loops = [line for line in written if line.startswith("        ")]
+    assert in_loops
+    assert all(line.endswith("_rows)") for line in in_loops)
 
 
 def compare(function, state, *inputs):
@@ -461,8 +468,9 @@ def way(request, monkeypatch):
         compiled = lambda self, function, device: another(function)  # noqa: E731
         monkeypatch.setattr(numpy, "compile", compiled)
     elif request.param == "all is large":
-        for name in ("blocks.LARGE", "blocks._CACHE", "passes.bits._FEW", "passes.products._FEW"):
-            monkeypatch.setattr(f"koubai.compile.{name}", 1, raising=False)
+        bounds = "blocks.LARGE scope.LARGE operations.LARGE blocks._CACHE"
+        for name in f"{bounds} passes.bits._FEW passes.products._FEW".split():
+            monkeypatch.setattr(f"koubai.compile.{name}", 1)
     return request.param
 
 

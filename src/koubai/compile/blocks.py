@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from koubai.compile.lines import PAIRS, lines_of
-from koubai.compile.operations import VIEWS, elementwise
-from koubai.compile.passes.layout import has_few_terms
+from koubai.compile.operations import LARGE, VIEWS, elementwise, has_few_terms
 from koubai.compile.plan import Operation, Value
-from koubai.compile.scope import LARGE, Scope
+from koubai.compile.scope import Scope
 
 __all__ = ["all_lines"]
 

@@ -12,6 +12,7 @@ from koubai.compile.plan import Operand, Operation, Value
 from koubai.typing import Shape
 
 __all__ = [
+    "LARGE",
     "NUMBERS",
     "REDUCTIONS",
     "VIEWS",
@@ -22,6 +23,7 @@ __all__ = [
     "elementwise",
     "emptied",
     "flops",
+    "has_few_terms",
     "infer",
     "layouts",
     "view",
@@ -54,6 +56,10 @@ NUMBERS: Mapping[str, Callable[..., Any]] = {
 }
 """Operations on Python numbers alone, done by Python itself."""
 
+LARGE = 1 << 19
+"""Bytes of a result that does not stay in the cache, so that blocks of it are worth their calls."""
+
+_FEW_TERMS = 16  # of a product that takes longer to be written than to be computed
 _HOLE = object()
 _NOT_UFUNCS = frozenset({"where", "astype"})
 
@@ -61,6 +67,15 @@ _NOT_UFUNCS = frozenset({"where", "astype"})
 def elementwise(name: str) -> bool:
     """Tell whether an operation goes element by element."""
     return name in _NOT_UFUNCS or ufunc(name) is not None
+
+
+def has_few_terms(operation: Operation) -> bool:
+    """Tell whether this is a large product of many rows with few terms to an element."""
+    result = operation.result
+    if operation.name != "matmul" or len(result.shape) != 2 or result.bytes < LARGE:
+        return False
+    terms = next(operation.reads).shape[-1]
+    return terms <= _FEW_TERMS and 8 * terms <= result.shape[0]
 
 
 def ufunc(name: str) -> np.ufunc | None:

@@ -9,14 +9,11 @@ from typing import Any
 import numpy as np
 
 from koubai.compile.memory import Memory, Storage
-from koubai.compile.operations import VIEWS
+from koubai.compile.operations import LARGE, VIEWS
 from koubai.compile.plan import Operand, Operation, Plan, Value
 from koubai.typing import Shape
 
-__all__ = ["LARGE", "NUMBER_SIGNS", "Scope"]
-
-LARGE = 1 << 19
-"""Bytes of a result from which blocks of rows are worth their calls."""
+__all__ = ["NUMBER_SIGNS", "Scope"]
 
 NUMBER_SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 

@@ -5,20 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from koubai.compile.draft import Draft
-from koubai.compile.operations import VIEWS, base_of, elementwise, layouts
+from koubai.compile.operations import VIEWS, base_of, elementwise, has_few_terms, layouts
 from koubai.compile.plan import Operation, Plan, Value
 
-__all__ = [
-    "few_terms_by_rows",
-    "has_few_terms",
-    "own_results",
-    "short_rows_by_columns",
-    "views_once",
-]
+__all__ = ["few_terms_by_rows", "own_results", "short_rows_by_columns", "views_once"]
 
 _SHORT = 32  # elements of a row over which NumPy's inner loop is mostly overhead
-_FEW = 16  # terms of a product that takes longer to be written than to be computed
-_LARGE = 1 << 19  # bytes of a result that does not stay in the cache
 _LONG = 1 << 20  # multiplications from which BLAS is faster at rows, and a copy not worth a word
 
 
@@ -58,21 +50,10 @@ def few_terms_by_rows(plan: Plan) -> Plan:
         maker = makers.get(old.arrays[1]) if has_few_terms(old) else None
         if maker and maker.name == "permute_dims":
             first, second = operation.arrays
-            operation = replace(
-                operation,
-                args=(first, draft.put(Value(second.shape, second.dtype), "copy", second)),
-            )
+            by_rows = draft.put(Value(second.shape, second.dtype), "copy", second)
+            operation = replace(operation, args=(first, by_rows))
         draft.keep(operation)
     return draft.done()
-
-
-def has_few_terms(operation: Operation) -> bool:
-    """Tell whether this is a large product of many rows with few terms to an element."""
-    result = operation.result
-    if operation.name != "matmul" or len(result.shape) != 2 or result.bytes < _LARGE:
-        return False
-    terms = next(operation.reads).shape[-1]
-    return terms <= _FEW and 8 * terms <= result.shape[0]
 
 
 def views_once(plan: Plan) -> Plan:
