@@ -11,6 +11,8 @@ from koubai.typing import Array, Namespace
 
 __all__ = ["NumpyBackend"]
 
+_LINE = 64  # bytes of a cache line
+
 
 class NumpyBackend(Backend):
     """The host: one device, and arrays that are already where they should be."""
@@ -48,6 +50,16 @@ class NumpyBackend(Backend):
     def to_numpy(self, array: Array) -> npt.NDArray[Any]:
         """Give the array itself."""
         return np.asarray(array)
+
+    def own_copy(self, array: Array, device: str) -> Array:
+        """Copy an array to the beginning of a cache line: BLAS computes faster with it there."""
+        del device
+        host = np.asarray(array)
+        room = np.empty(host.nbytes + _LINE, np.uint8)
+        start = -room.ctypes.data % _LINE
+        copy = room[start : start + host.nbytes].view(host.dtype).reshape(host.shape)
+        np.copyto(copy, host)
+        return cast(Array, copy)
 
     def compile(self, function: PureFunction, device: str) -> PureFunction:
         """Record the function at its first call, and replay it from then on."""

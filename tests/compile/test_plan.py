@@ -337,7 +337,7 @@ def test_a_product_of_few_terms_is_written_block_by_block():
     np.testing.assert_allclose(found["W"], expected["W"], rtol=1e-12)
     np.testing.assert_allclose(total, total_expected, rtol=1e-10)
     source = run.plan.source.splitlines()
-    assert any(line.startswith("        dot(") for line in source)
+    assert any(line.startswith("        matmul(") for line in source)
 
 
 def test_pass_gives_a_new_plan():

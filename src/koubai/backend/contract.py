@@ -187,6 +187,25 @@ class Backend(ABC):
         del function, device
         return None
 
+    def own_copy(self, array: Array, device: str) -> Array:
+        """
+        Copy an array to where a compiled step will write over it again and again.
+
+        Parameters
+        ----------
+        array : Array
+            An array of this backend, on the device.
+        device : str
+            The device.
+
+        Returns
+        -------
+        Array
+            A copy that shares no memory; by default one as the library makes it.
+        """
+        with self.scope(device):
+            return self.xp.asarray(array, device=self.native_device(device), copy=True)
+
     def read_only(self, array: Array) -> Array:
         """Give a view that refuses to be written to, where the library has such a thing."""
         return array

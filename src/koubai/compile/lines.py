@@ -19,6 +19,7 @@ _Writer: TypeAlias = Callable[[Scope, Operation, str], Iterator[str]]
 
 _NUMBER_PREFIXES = {"negative": "-", "positive": "+", "absolute": "abs"}
 PAIRS = frozenset({"maximum", "minimum"})  # NumPy takes twice as long at an array and a number
+_FILLED = 1 << 15  # bytes: np.dot, the shorter call, fills its result with zeros first
 
 
 def lines_of(scope: Scope, operation: Operation) -> Iterator[str]:
@@ -142,14 +143,18 @@ def _reduction(scope: Scope, operation: Operation, out: str) -> Iterator[str]:
 
 
 def _matmul(scope: Scope, operation: Operation, out: str) -> Iterator[str]:
-    if any(len(value.shape) != 2 for value in operation.reads):
+    a, b = operation.reads
+    c, lies = operation.result, scope.memory.lies
+    if len(a.shape) != 2 or len(b.shape) != 2:
         yield from _ufunc(scope, operation, out)
-    elif operation.result.by_columns:
-        told = ", ".join(scope.turned(value) for value in operation.arrays[::-1])
-        yield f"{scope.knows('dot')}({told}, out={scope.turned(operation.result)})"
+    elif scope.library is np and not scope.cut and blas.goes_in_halves(lies[c], lies[a], lies[b]):
+        yield from _by_blas(scope, c, a, b, 1.0, 0.0)
     else:
-        told = ", ".join(map(scope.operand, operation.args))
-        yield f"{scope.knows('dot')}({told}, out={out})"
+        function = scope.knows("matmul" if scope.library is np and c.bytes > _FILLED else "dot")
+        told = [scope.operand(a), scope.operand(b)]
+        if c.by_columns:
+            told, out = [scope.turned(b), scope.turned(a)], scope.turned(c)
+        yield f"{function}({', '.join(told)}, out={out})"
 
 
 def _careful_dot(scope: Scope, operation: Operation, out: str) -> Iterator[str]:
@@ -184,13 +189,20 @@ def _where(scope: Scope, operation: Operation, out: str) -> Iterator[str]:
 
 
 def _gemm(scope: Scope, operation: Operation, _: str) -> Iterator[str]:
-    c, a, b, *numbers = operation.args
+    c, a, b, alpha, beta = operation.args
     result, storage = operation.result, scope.memory.storage
     if storage[_value(c)] is not storage[result]:
         yield f"{scope.knows('copyto')}({', '.join(scope.lined_up(result, c))})"
-    real = blas.real(result.dtype)
+    yield from _by_blas(scope, result, _value(a), _value(b), alpha, beta)
+
+
+def _by_blas(
+    scope: Scope, c: Value, a: Value, b: Value, alpha: Operand, beta: Operand
+) -> Iterator[str]:
+    """Write C = alpha A B + beta C."""
+    real = blas.real(c.dtype)
     told = []
-    for number in numbers:
+    for number in (alpha, beta):
         name = f"c_{scope.operand(number)}" if isinstance(number, Value) else ""
         if not name:
             name = scope.know(real(number), "number")
@@ -198,18 +210,21 @@ def _gemm(scope: Scope, operation: Operation, _: str) -> Iterator[str]:
             scope.told.add(name)
             yield f"{name} = {scope.know(real, 'real')}({scope.operand(number)})"
         told.append(name)
-    matrices = [result, _value(a), _value(b)]
-    for value in matrices:
+    lies = [scope.memory.lies[value] for value in (c, a, b)]
+    if not lies[0].flags.c_contiguous:  # C.T = B.T A.T
+        a, b = b, a
+        lies = [lies[0].T, lies[2].T, lies[1].T]
+    for value in (c, a, b):
         array = _laid(scope, value)
         told.append(f"{scope.names[array]}_at")
+        held = scope.operand(array)  # the array stays alive as long as its address is known
         if array not in scope.late:
             scope.known[told[-1]] = blas.address(scope.arrays[array])
         elif told[-1] not in scope.told:
             scope.told.add(told[-1])
             scope.known["address"] = blas.address
-            yield f"{told[-1]} = address({scope.operand(array)})"
-    function = scope.know(blas.gemm(*(scope.memory.lies[value] for value in matrices)), "gemm")
-    yield f"{function}({', '.join(told)})"
+            yield f"{told[-1]} = address({held})"
+    yield f"{scope.know(blas.gemm(*lies), 'gemm')}({', '.join(told)})"
 
 
 def _laid(scope: Scope, value: Value) -> Value:

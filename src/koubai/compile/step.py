@@ -359,7 +359,7 @@ class CompiledStep:
         for name, slot in state.slots.items():
             value, first = slot.get(), ties.get(name, name)
             if is_array(value) and value is not known.get(first):
-                slot.set(place.asarray(value, copy=True) if first == name else now[first])
+                slot.set(_own(value, place) if first == name else now[first])
             now[name] = slot.get()
         layers = [*network.layers.values(), network.last_layer]
         if self._layers is not None and self._layers != layers:
@@ -505,6 +505,11 @@ def _home(network: Network) -> Device:
                 f'network.to("{place}") brings them together.'
             )
     return place
+
+
+def _own(value: Array, place: Device) -> Array:
+    """Copy an array of the state to the device, for the step to write over."""
+    return place.backend.own_copy(place.asarray(value), place.name)
 
 
 def _alike(one: Any, other: Any) -> bool:
