@@ -20,7 +20,7 @@ class TorchBackend(Backend):
     library: ClassVar[str] = "torch"
     install: ClassVar[str] = "pip install torch"
 
-    compiler: ClassVar[str] = "torch.inference_mode, on a GPU as a CUDA graph"
+    compiler: ClassVar[str] = "torch.inference_mode, or on a GPU as a CUDA graph"
 
     @property
     def xp(self) -> Namespace:
@@ -101,13 +101,22 @@ class TorchBackend(Backend):
             ) from error
 
     def compile(self, function: PureFunction, device: str) -> PureFunction:
-        """Run in inference mode, without a record for autograd; on a GPU as a CUDA graph."""
-        plain = _without_autograd(function)
-        if not device.startswith("cuda"):
-            return plain
-        from koubai_torch.graphs import Captured
+        """
+        Replay what the function does, without a record for autograd.
 
-        return Captured(function, plain, device)
+        On the CPU as a plan of NumPy's in the same memory, on a GPU as a CUDA graph; what
+        can be neither runs as it is, in inference mode.
+        """
+        plain = _without_autograd(function)
+        if device.startswith("cuda"):
+            from koubai_torch.graphs import Captured
+
+            return Captured(function, plain, device)
+        if device == "cpu":
+            from koubai_torch.shared import Shared
+
+            return Shared(function, plain)
+        return plain
 
     def compile_loop(self, function: PureFunction, device: str) -> PureFunction | None:
         """Unroll the steps into CUDA graphs; a CPU gains nothing by a loop of its own."""
@@ -166,5 +175,7 @@ def _ordinary(value: Any, old: Any = None) -> Any:
 
     if not isinstance(value, torch.Tensor) or not value.is_inference():
         return value
-    fits = isinstance(old, torch.Tensor) and (old.shape, old.dtype) == (value.shape, value.dtype)
+    if not isinstance(old, torch.Tensor) or old.is_inference():
+        return value.clone()
+    fits = (old.shape, old.dtype) == (value.shape, value.dtype)
     return old.copy_(value) if fits else value.clone()

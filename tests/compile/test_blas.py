@@ -53,7 +53,7 @@ def in_halves(monkeypatch):
 @pytest.mark.parametrize("shape", [WIDE, HIGH, EVEN], ids=str)
 def test_product_in_halves_is_the_product(in_halves, shape, layout, dtype, numbers):
     c, a, b = matrices(shape, layout, dtype)
-    assert blas.goes_in_halves(c, a, b)
+    assert blas.takes(c, a, b)
     alpha, beta = numbers
     if not beta:
         c[...] = np.nan  # BLAS does not look at it
@@ -67,7 +67,7 @@ def test_product_in_halves_is_the_product(in_halves, shape, layout, dtype, numbe
 @pytest.mark.parametrize("shape", SMALL, ids=str)
 def test_small_product_is_the_product_and_stays_whole(in_halves, shape, layout):
     c, a, b = matrices(shape, layout, "float64")
-    assert not blas.goes_in_halves(c, a, b)
+    assert not blas.takes(c, a, b)
     np.testing.assert_allclose(multiplied(c, a, b, 2.0, 0.5), 2.0 * (a @ b) + 0.5 * c, rtol=1e-12)
 
 
@@ -86,17 +86,17 @@ def test_no_half_is_so_small_that_openblas_crashes(m, k, n):
 @pytest.mark.parametrize("count", [0, 1, 3, 16])
 def test_other_numbers_of_threads_take_products_whole(monkeypatch, count):
     monkeypatch.setattr(blas, "threads", lambda: count)
-    assert not blas.goes_in_halves(*matrices(EVEN, "x @ W", "float32"))
+    assert not blas.takes(*matrices(EVEN, "x @ W", "float32"))
 
 
 def test_halves_are_for_one_dtype_and_matrices_that_blas_can_read(in_halves):
     c, a, b = matrices(EVEN, "x @ W", "float32")
-    assert blas.goes_in_halves(c, a, b)
-    assert not blas.goes_in_halves(c.astype("float64"), a, b)
-    assert not blas.goes_in_halves(*(array.astype("float16") for array in (c, a, b)))
-    assert not blas.goes_in_halves(c, np.repeat(a, 2, 1)[:, ::2], b)
-    assert not blas.goes_in_halves(c, a, b[::-1])
-    assert not blas.goes_in_halves(np.asfortranarray(c), a, b)
+    assert blas.takes(c, a, b)
+    assert not blas.takes(c.astype("float64"), a, b)
+    assert not blas.takes(*(array.astype("float16") for array in (c, a, b)))
+    assert not blas.takes(c, np.repeat(a, 2, 1)[:, ::2], b)
+    assert not blas.takes(c, a, b[::-1])
+    assert not blas.takes(np.asfortranarray(c), a, b)
 
 
 def test_row_of_a_matrix_by_columns_is_read_with_its_steps():

@@ -86,7 +86,7 @@ def test_plan_says_who_compiles(place):
     predict = koubai.compile(net.predict)
     predict(place.asarray(np.ones((2, 4)), dtype="float32"))
     for plan in map(str, (step.plan, predict.plan)):
-        words = {"numpy": "operation", "jax": "jax.jit", "torch": "torch.inference_mode"}
+        words = {"numpy": "operation", "jax": "jax.jit", "torch": "operation"}
         assert words.get(place.backend.name, "nothing") in plan
 
 
@@ -458,15 +458,15 @@ class Lookalike:
         return getattr(np, name)
 
 
-@pytest.fixture(params=["numpy", "no blas", "another library", "all is large"])
+@pytest.fixture(params=["numpy", "no blas", "another library", "torch's products", "all is large"])
 def way(request, monkeypatch):
     """Replay in one of these ways."""
     if request.param == "no blas":
         monkeypatch.setattr(blas, "available", lambda: False)
-    elif request.param == "another library":
+    elif request.param in {"another library", "torch's products"}:
+        make = another if request.param == "another library" else by_torch
         numpy = type(koubai.device("cpu").backend)
-        compiled = lambda self, function, device: another(function)  # noqa: E731
-        monkeypatch.setattr(numpy, "compile", compiled)
+        monkeypatch.setattr(numpy, "compile", lambda self, function, device: make(function))
     elif request.param == "all is large":
         bounds = "blocks.LARGE scope.LARGE operations.LARGE blocks._CACHE"
         for name in f"{bounds} passes.bits._FEW passes.products._FEW".split():
@@ -476,6 +476,13 @@ def way(request, monkeypatch):
 
 def another(function):
     return RecordedFunction(function, library=Lookalike(), scope=nullcontext)
+
+
+def by_torch(function):
+    pytest.importorskip("torch", reason="PyTorch is not installed")
+    from koubai_torch import products
+
+    return RecordedFunction(function, products=products)
 
 
 @pytest.mark.parametrize("optimizer", [SGD, Momentum])

@@ -1,6 +1,7 @@
 """Programs drawn at random give what they give when they run as they are written."""
 
 import random
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -26,12 +27,14 @@ CHOICES = [f"xp.where({{test}}, {first}, {{b}})" for first in ("0.0", "{a}", "1.
 UPDATES = ["{old} - 0.1 * {new}", "{new}", "0.9 * {old} - 0.1 * {new}"]
 
 
-@pytest.mark.parametrize("with_blas", [True, False], ids=["BLAS", "NumPy alone"])
+@pytest.mark.parametrize("products", ["BLAS", "NumPy alone", "PyTorch"])
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("seed", range(12))
-def test_program_gives_the_same_compiled(monkeypatch, seed, size, with_blas):
-    if not with_blas:
+def test_program_gives_the_same_compiled(monkeypatch, seed, size, products):
+    if products == "NumPy alone":
         monkeypatch.setattr(blas, "available", lambda: False)
+    elif products == "PyTorch":
+        pytest.importorskip("torch", reason="PyTorch is not installed")
     text, function = program(random.Random(f"{seed} {size}"), *size)
     rng = np.random.default_rng(seed)
     n, m, k = size
@@ -39,7 +42,8 @@ def test_program_gives_the_same_compiled(monkeypatch, seed, size, with_blas):
     y[1::2] = 0
     state = {"w": rng.standard_normal((m, k)), "x": rng.standard_normal((n, m))}
     compiled_state = {name: array.copy() for name, array in state.items()}
-    compiled = RecordedFunction(function)
+    by = import_module("koubai_torch.products") if products == "PyTorch" else blas
+    compiled = RecordedFunction(function, products=by)
     with np.errstate(all="ignore"):
         for _ in range(3):
             state, wanted = function(state, y, c, r)

@@ -1,4 +1,8 @@
-"""NumPy's own OpenBLAS, called by ctypes: what NumPy's functions leave out."""
+"""
+NumPy's own OpenBLAS, called by ctypes: what NumPy's functions leave out.
+
+This module is a `koubai.compile.products.Products`.
+"""
 
 import ctypes
 from collections.abc import Callable
@@ -10,7 +14,21 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["address", "available", "cut", "gemm", "goes_in_halves", "real", "threads"]
+__all__ = [
+    "address",
+    "available",
+    "cut",
+    "dot",
+    "from_the_start",
+    "gemm",
+    "matmul",
+    "real",
+    "takes",
+    "threads",
+]
+
+dot, matmul = np.dot, np.matmul
+from_the_start = True  # it is addresses that are handed over
 
 _Array = npt.NDArray[Any]
 _Product: TypeAlias = tuple[_Array, _Array, _Array]  # C, A and B
@@ -43,9 +61,9 @@ def threads() -> int:
     return 0 if library is None else library.threads()
 
 
-def goes_in_halves(c: _Array, a: _Array, b: _Array) -> bool:
+def takes(c: _Array, a: _Array, b: _Array) -> bool:
     """
-    Tell whether `gemm` makes two products of one, each on a thread of its own.
+    Tell whether `gemm` is faster than NumPy: where it makes two products of one.
 
     In one product OpenBLAS's threads copy the operands for each other, part by part, and
     wait for each other at every part. Two products that know nothing of each other took
@@ -79,8 +97,8 @@ def gemm(c: _Array, a: _Array, b: _Array) -> _Gemm:
     Parameters
     ----------
     c, a, b : ndarray, shapes (M, N), (M, K) and (K, N)
-        Arrays that lie in memory as C, A and B will: C row by row, A and B in one
-        direction without gaps. Their values do not matter.
+        Arrays that lie in memory as C, A and B will: C row by row or column by column,
+        A and B in one direction without gaps. Their values do not matter.
 
     Returns
     -------
@@ -90,6 +108,9 @@ def gemm(c: _Array, a: _Array, b: _Array) -> _Gemm:
     """
     library = _library()
     assert library is not None
+    if not c.flags.c_contiguous:  # C.T = B.T A.T
+        turned = gemm(c.T, b.T, a.T)
+        return lambda alpha, beta, c, a, b: turned(alpha, beta, c, b, a)
     parts = cut(c, a, b)
     if len(parts) > 1:
         return _batch(library, (c, a, b), parts)

@@ -7,7 +7,6 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from koubai.compile import blas
 from koubai.compile.operations import REDUCTIONS, VIEWS, call, ufunc, view
 from koubai.compile.plan import Operand, Operation, Value
 from koubai.compile.scope import NUMBER_SIGNS, Scope
@@ -84,7 +83,11 @@ def _view(scope: Scope, operation: Operation) -> Iterator[str]:
         return
     readers = scope.readers.get(result, ())
     turned = operation.name in {"permute_dims", "reshape"} and result not in scope.plan.results
-    if turned and all(reader.name == "gemm" and reader.args[0] is not result for reader in readers):
+    if (
+        turned
+        and scope.products.from_the_start
+        and all(reader.name == "gemm" and reader.args[0] is not result for reader in readers)
+    ):
         return  # it is the address that is asked for
     yield f"{scope.names[result]} = {_looked_at(scope, operation, scope.operand(source))}"
 
@@ -147,7 +150,7 @@ def _matmul(scope: Scope, operation: Operation, out: str) -> Iterator[str]:
     c, lies = operation.result, scope.memory.lies
     if len(a.shape) != 2 or len(b.shape) != 2:
         yield from _ufunc(scope, operation, out)
-    elif scope.library is np and not scope.cut and blas.goes_in_halves(lies[c], lies[a], lies[b]):
+    elif scope.library is np and not scope.cut and scope.products.takes(lies[c], lies[a], lies[b]):
         yield from _by_blas(scope, c, a, b, 1.0, 0.0)
     else:
         function = scope.knows("matmul" if scope.library is np and c.bytes > _FILLED else "dot")
@@ -200,7 +203,7 @@ def _by_blas(
     scope: Scope, c: Value, a: Value, b: Value, alpha: Operand, beta: Operand
 ) -> Iterator[str]:
     """Write C = alpha A B + beta C."""
-    real = blas.real(c.dtype)
+    real = scope.products.real(c.dtype)
     told = []
     for number in (alpha, beta):
         name = f"c_{scope.operand(number)}" if isinstance(number, Value) else ""
@@ -211,26 +214,24 @@ def _by_blas(
             yield f"{name} = {scope.know(real, 'real')}({scope.operand(number)})"
         told.append(name)
     lies = [scope.memory.lies[value] for value in (c, a, b)]
-    if not lies[0].flags.c_contiguous:  # C.T = B.T A.T
-        a, b = b, a
-        lies = [lies[0].T, lies[2].T, lies[1].T]
     for value in (c, a, b):
         array = _laid(scope, value)
         told.append(f"{scope.names[array]}_at")
         held = scope.operand(array)  # the array stays alive as long as its address is known
         if array not in scope.late:
-            scope.known[told[-1]] = blas.address(scope.arrays[array])
+            scope.known[told[-1]] = scope.products.address(scope.arrays[array])
         elif told[-1] not in scope.told:
             scope.told.add(told[-1])
-            scope.known["address"] = blas.address
+            scope.known["address"] = scope.products.address
             yield f"{told[-1]} = address({held})"
-    yield f"{scope.know(blas.gemm(*lies), 'gemm')}({', '.join(told)})"
+    yield f"{scope.know(scope.products.gemm(*lies), 'gemm')}({', '.join(told)})"
 
 
 def _laid(scope: Scope, value: Value) -> Value:
     """Give the array that begins where a transpose of an input does."""
     while (
-        value in scope.late
+        scope.products.from_the_start
+        and value in scope.late
         and value in scope.makers
         and scope.makers[value].name in {"permute_dims", "reshape"}
     ):

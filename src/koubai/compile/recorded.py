@@ -13,6 +13,7 @@ from koubai.compile import blas
 from koubai.compile.listing import Listing
 from koubai.compile.memory import place
 from koubai.compile.passes import FIRST, LAST, ON_THE_HOST, WITH_BLAS, simplify
+from koubai.compile.products import Products
 from koubai.compile.record import record, unflatten
 from koubai.compile.replay import Replay, returned_updates
 from koubai.typing import Namespace
@@ -35,6 +36,8 @@ class RecordedFunction:
     scope : callable
         Gives a context in which everything runs, such as one that makes a GPU the current
         one.
+    products : Products
+        Who multiplies, where the library is NumPy: by default NumPy's own BLAS.
     """
 
     def __init__(
@@ -43,11 +46,13 @@ class RecordedFunction:
         library: Any = np,
         xp: Namespace = NUMPY,
         scope: Callable[[], AbstractContextManager[object]] | None = None,
+        products: Products = blas,
     ) -> None:
         self._function = function
         self._library = library
         self._xp = xp
         self._scope = scope
+        self._products = products
         self._bound: list[tuple[str, Any]] = []
         self._replay: Replay | None = None
         self._seen: dict[str, Any] | None = None
@@ -75,7 +80,7 @@ class RecordedFunction:
 
     def _called(self, state: dict[str, Any], inputs: tuple[Any, ...]) -> tuple[dict[str, Any], Any]:
         if self._replay is None:
-            self._record(state, inputs)
+            self.prepare(state, inputs)
         if state is not self._seen:  # the same dict holds the same arrays
             state = self._rebound(state)
         found = self._run(*inputs, *map(state.__getitem__, self._numbers))
@@ -83,14 +88,15 @@ class RecordedFunction:
             state = {**state, **dict(zip(self._updates, found[self._count :], strict=True))}
         return state, unflatten(self._form, found)
 
-    def _record(self, state: dict[str, Any], inputs: tuple[Any, ...]) -> None:
+    def prepare(self, state: dict[str, Any], inputs: tuple[Any, ...]) -> None:
+        """Record the function for arrays of these shapes and dtypes, and compute nothing."""
         named = dict(zip(_names(self._function, len(inputs)), inputs, strict=True))
         plan, self._form = record(self._function, state, named, self._xp)
         on_the_host = ON_THE_HOST if self._library is np else ()
-        with_blas = WITH_BLAS if on_the_host and blas.available() else ()
+        with_blas = WITH_BLAS if on_the_host and self._products.available() else ()
         plan = simplify(plan, (*FIRST, *on_the_host, *with_blas, *LAST))
         memory = place(plan)
-        self._replay = Replay(plan, memory, self._library)
+        self._replay = Replay(plan, memory, self._library, self._products)
         self._numbers = [name for name, value in plan.state.items() if value.dtype is None]
         self._updates = list(returned_updates(plan, memory))
         self._count = len(plan.outputs)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from koubai.compile import blas
 from koubai.compile.blocks import all_lines
 from koubai.compile.memory import Memory
 from koubai.compile.plan import Plan, Value
+from koubai.compile.products import Products
 from koubai.compile.scope import Scope
 
 __all__ = ["Replay", "returned_updates"]
@@ -31,6 +33,8 @@ class Replay:
         Where.
     library : module
         NumPy, or a library with the same functions and ``out=``.
+    products : Products
+        Who multiplies, where the library is NumPy.
 
     Attributes
     ----------
@@ -38,11 +42,13 @@ class Replay:
         The Python function that runs: one line an operation.
     """
 
-    def __init__(self, plan: Plan, memory: Memory, library: Any = np) -> None:
+    def __init__(
+        self, plan: Plan, memory: Memory, library: Any = np, products: Products = blas
+    ) -> None:
         self.plan = plan
         self.memory = memory
         self.source = ""
-        self._scope = Scope(plan, memory, library)
+        self._scope = Scope(plan, memory, library, products)
         self._file = f"<koubai plan {next(_numbers)}>"
         weakref.finalize(self, _dropped.append, self._file)
 

@@ -11,10 +11,12 @@ import numpy as np
 from koubai.compile.memory import Memory, Storage
 from koubai.compile.operations import LARGE, VIEWS
 from koubai.compile.plan import Operand, Operation, Plan, Value
+from koubai.compile.products import Products
 from koubai.typing import Shape
 
 __all__ = ["NUMBER_SIGNS", "Scope"]
 
+_PRODUCTS = frozenset({"dot", "matmul"})
 NUMBER_SIGNS = {"add": "+", "subtract": "-", "multiply": "*", "divide": "/", "power": "**"}
 
 
@@ -30,6 +32,8 @@ class Scope:
         Where its values lie.
     library : module
         Whose functions are called.
+    products : Products
+        Who multiplies, where the library is NumPy.
 
     Attributes
     ----------
@@ -53,8 +57,8 @@ class Scope:
         While such a loop is written, the arrays of one number that it reads.
     """
 
-    def __init__(self, plan: Plan, memory: Memory, library: Any) -> None:
-        self.plan, self.memory, self.library = plan, memory, library
+    def __init__(self, plan: Plan, memory: Memory, library: Any, products: Products) -> None:
+        self.plan, self.memory, self.library, self.products = plan, memory, library, products
         self.makers, self.readers = plan.makers(), plan.readers()
         self.names = _names(plan)
         self.late = self._known_late()
@@ -145,7 +149,8 @@ class Scope:
 
     def knows(self, name: str) -> str:
         """Let the lines know a function of the library."""
-        self.known.setdefault(name, getattr(self.library, name))
+        multiplies = self.library is np and name in _PRODUCTS
+        self.known.setdefault(name, getattr(self.products if multiplies else self.library, name))
         return name
 
     def place(self, value: Value) -> None:
