@@ -7,18 +7,10 @@ from functools import partial
 from typing import Any, TypeAlias
 
 from koubai.arrays import dtype_name, native_device, shared_namespace
-from koubai.backend import Device, device_of
-from koubai.compile.state import (
-    SWITCHES,
-    BoundParameters,
-    Slot,
-    State,
-    grow,
-    is_array,
-    is_number,
-    twin_of,
-)
-from koubai.errors import KoubaiError, MixedArraysError, ShapeError
+from koubai.backend import Device
+from koubai.compile.holdings import Holdings
+from koubai.compile.state import SWITCHES, BoundParameters, Slot, State, is_array, twin_of
+from koubai.errors import KoubaiError, ShapeError
 from koubai.networks import Network
 from koubai.networks.door import look_now, watched_by
 from koubai.networks.heard import gradient_and_loss
@@ -126,9 +118,7 @@ class CompiledStep:
         self._records: OrderedDict[object, _Record] = OrderedDict()
         self._last: _Record | None = None
         self._last_key: object = None
-        self._now: dict[str, Any] = {}
-        self._place = _home(network)
-        self._layers: list[object] | None = None
+        self._held = Holdings(network, optimizer, self._forget)
         self._switches: dict[tuple[int, str], Slot] = {}
 
     def __repr__(self) -> str:
@@ -175,9 +165,8 @@ class CompiledStep:
         """
         before = self._advance() if self._advances else ()
         try:
-            if not self._is_current():
-                self._survey()
-            state, key = self._now, self._key(x, t)
+            state = self._held.state()
+            key = self._key(x, t)
             record = self._last if key == self._last_key else self._records.get(key)
             fresh = record is None
             if record is None:
@@ -196,7 +185,7 @@ class CompiledStep:
         if record is not self._last:
             self._records.move_to_end(key)
             self._last, self._last_key = record, key
-        self._take(record, new)
+        self._held.take(new, record.grown)
         return loss  # type: ignore[no-any-return]
 
     def epoch(self, xs: Array, ts: Array) -> Array:
@@ -256,14 +245,14 @@ class CompiledStep:
         if self._advances and not columns:
             return None
         try:
-            state = self._state()
-            ahead = self._numbers if columns else {}
+            state = self._held.state()
+            ahead = self._held.numbers if columns else {}
             kept = {name: value for name, value in state.items() if name not in ahead}
             new, losses = record.loop(kept, xs, ts, *columns)
         except BaseException:
             _put_back(before)
             raise
-        self._take(record, {**state, **new})
+        self._held.take({**state, **new}, record.grown)
         return losses  # type: ignore[no-any-return]
 
     @property
@@ -286,8 +275,8 @@ class CompiledStep:
 
     def _advance(self) -> _Numbers:
         """Let the optimizer count a step; give its numbers as they were."""
-        self._state()
-        before = [(owner, key, owner[key]) for owner, key in self._numbers.values()]
+        self._held.state()
+        before = [(owner, key, owner[key]) for owner, key in self._held.numbers.values()]
         try:
             self._optimizer.advance()
         except BaseException:
@@ -301,11 +290,11 @@ class CompiledStep:
 
         Nothing, and nothing has changed, where steps differ in more than such numbers.
         """
-        self._state()
+        self._held.state()
         dtypes = {dtype_name(array) for array in self._network.params.values()}
         if record.counts or len(dtypes) > 1:
             return (), []
-        places = self._numbers.values()
+        places = self._held.numbers.values()
         before = [(owner, key, owner[key]) for owner, key in places]
         rows: list[list[Any]] = []
         try:
@@ -313,7 +302,7 @@ class CompiledStep:
                 if self._advances:
                     self._optimizer.advance()
                 rows.append([owner[key] for owner, key in places])
-                if not self._is_current():
+                if not self._held.is_current():
                     _put_back(before)
                     return (), []
         except BaseException:
@@ -322,88 +311,35 @@ class CompiledStep:
         (dtype,) = dtypes
         return before, [_column(record.place, each, dtype) for each in zip(*rows, strict=True)]
 
-    # What the step depends on
-
-    def _state(self) -> dict[str, Any]:
-        """Give the state as it is; look at everything anew where something was exchanged."""
-        if not self._is_current():
-            self._survey()
-        return self._now
-
-    def _is_current(self) -> bool:
-        """Tell whether all is as the last step left it; numbers may have changed."""
-        network, now = self._network, self._now
-        if [*network.layers.values(), network.last_layer] != self._layers:
-            return False
-        try:
-            for name, owner, key in self._places:
-                value = owner[key]
-                if value is not now[name]:
-                    if not is_number(value) or is_array(now[name]):
-                        return False
-                    now[name] = value
-            for slot, value in self._watched:
-                if slot.get() is not value:
-                    return False
-        except LookupError:
-            return False
-        return True
-
-    def _survey(self) -> None:
-        """Look at everything anew, and copy arrays that are not the step's own."""
-        network = self._network
-        state, place = State(network, self._optimizer), _home(network)
-        ties = state.ties()
-        now: dict[str, Any] = {}
-        known = self._now if place == self._place else {}
-        for name, slot in state.slots.items():
-            value, first = slot.get(), ties.get(name, name)
-            if is_array(value) and value is not known.get(first):
-                slot.set(_own(value, place) if first == name else now[first])
-            now[name] = slot.get()
-        layers = [*network.layers.values(), network.last_layer]
-        if self._layers is not None and self._layers != layers:
-            self._records.clear()
-            self._switches.clear()
-            self._last = self._last_key = None
-        self._place, self._ties, self._layers = place, ties, layers
-        self._on_host = place.backend.name == "numpy"
-        self._now = {name: value for name, value in now.items() if name not in ties}
-        self._places = [
-            (name, slot.owner, slot.key) for name, slot in state.slots.items() if name in self._now
-        ]
-        self._numbers = {
-            name: (slot.owner, slot.key)
-            for name, slot in state.of_optimizer().items()
-            if is_number(slot.get())
-        }
-        self._tied = [(state.slots[name], first) for name, first in ties.items()]
-        self._watched = [
-            *state.settings.values(),
-            *((slot, now[first]) for slot, first in self._tied),
-        ]
-        self._structure = (str(place), tuple(ties.items()), state.structure())
+    # What a record is good for
 
     def _key(self, x: Array, t: Array) -> object:
-        """Name what a record is good for."""
+        """Name shapes, dtypes, and all else that a record depends on."""
         try:
             key: tuple[object, ...]
-            key = type(x), x.shape, x.dtype, type(t), t.shape, t.dtype, self._structure
+            key = type(x), x.shape, x.dtype, type(t), t.shape, t.dtype, self._held.structure
         except AttributeError:
             shared_namespace("step", {"t": t, "x": x})  # says which is no array
             raise
         if self._switches:
             key += tuple(_setting(slot.get()) for slot in self._switches.values())
-        if self._on_host:
+        if self._held.on_host:
             return key
         return *key, str(native_device(x)), str(native_device(t))
 
     def _new_record(self, x: Array, t: Array) -> _Record:
         parameter = next(iter(self._network.params.values()))
         shared_namespace("step", {"t": t, "x": x, "the parameters": parameter})
-        record = _Record(self._place, self._ties, watcher(self._place))
-        record.run = self._place.backend.compile(partial(self._pure, record), self._place.name)
+        place = self._held.place
+        record = _Record(place, self._held.ties, watcher(place))
+        record.run = place.backend.compile(partial(self._pure, record), place.name)
         return record
+
+    def _forget(self) -> None:
+        """Forget the records: other layers have come."""
+        self._records.clear()
+        self._switches.clear()
+        self._last = self._last_key = None
 
     # What a step is
 
@@ -426,14 +362,14 @@ class CompiledStep:
             record.noticed = True
             self._notice_switches(network)
         new = {name: value for name, value in after.read().items() if name not in record.ties}
-        record.counts = any(new.get(name) is not state[name] for name in self._numbers)
+        record.counts = any(new.get(name) is not state[name] for name in self._held.numbers)
         return new, loss
 
     def _pure_of_numbers(
         self, record: _Record, state: dict[str, Any], x: Array, t: Array, *numbers: Array
     ) -> tuple[dict[str, Any], Array]:
         """Take a step with the optimizer's numbers apart, which do not go on to the next one."""
-        given = dict(zip(self._numbers, numbers, strict=False))
+        given = dict(zip(self._held.numbers, numbers, strict=False))
         new, loss = self._pure(record, {**state, **given}, x, t)
         return {name: value for name, value in new.items() if name not in given}, loss
 
@@ -447,28 +383,6 @@ class CompiledStep:
                 kept = known and vars(copied).get(name) is value
                 if kept and (id(original), name) not in self._switches:
                     self._switches[id(original), name] = Slot(vars(original), name)
-
-    def _take(self, record: _Record, new: dict[str, Any]) -> None:
-        """Put the new state in its place."""
-        old = self._now
-        self._now = {name: new[name] for name, _, _ in self._places}
-        for name, owner, key in self._places:
-            owner[key] = new[name]
-        for slot, first in self._tied:
-            slot.set(new[first])
-        self._watched = [
-            *self._watched[: len(self._watched) - len(self._tied)],
-            *((slot, new[first]) for slot, first in self._tied),
-        ]
-        if record.grown is not None:
-            twin, slots = record.grown
-            for name, slot in slots.items():
-                slot.set(new[name])
-            grow(self._optimizer, twin)
-            self._now = dict(new)
-            self._layers = None  # look at everything anew
-        if any(not _alike(value, old.get(name)) for name, value in self._now.items()):
-            self._layers = None
 
 
 def _column(place: Device, values: tuple[Any, ...], dtype: str) -> Array:
@@ -490,33 +404,6 @@ def plan_of(run: Callable[..., Any], place: Device) -> Any:
         f"{backend.name} compiles this with {backend.compiler}. koubai's own plan is to be seen "
         'on NumPy: network.to("cpu").'
     )
-
-
-def _home(network: Network) -> Device:
-    """Give the device of the parameters, if they have one and only one."""
-    place = network.device
-    if place is None:
-        raise KoubaiError("compile_step: the network has no parameters, so nothing learns.")
-    for name, array in network.params.items():
-        home = device_of(array)
-        if home != place:
-            raise MixedArraysError(
-                f"compile_step: some parameters lie on {place}, but {name} on {home}. "
-                f'network.to("{place}") brings them together.'
-            )
-    return place
-
-
-def _own(value: Array, place: Device) -> Array:
-    """Copy an array of the state to the device, for the step to write over."""
-    return place.backend.own_copy(place.asarray(value), place.name)
-
-
-def _alike(one: Any, other: Any) -> bool:
-    """Tell whether a record that is good for one value of the state is good for another."""
-    if one is other or not is_array(one):
-        return one is other or not is_array(other)
-    return is_array(other) and (one.shape, one.dtype) == (other.shape, other.dtype)
 
 
 def _setting(value: Any) -> Any:
