@@ -2,14 +2,15 @@
 
 from collections import OrderedDict
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, TypeAlias, cast
 
 import torch
 from torch import cuda
 
 from koubai.backend import PureFunction
-from koubai.compile.record import flatten
 from koubai_torch import copied
+from koubai_torch.proof import proven
 
 __all__ = ["Captured", "unrolled"]
 
@@ -41,34 +42,19 @@ class Captured:
 
     def __init__(self, function: PureFunction, plain: PureFunction, device: str) -> None:
         self._function, self._plain, self._device = function, plain, device
-        self._graphs: OrderedDict[object, _Graph | None] = OrderedDict()
+        self._graphs: OrderedDict[object, PureFunction | None] = OrderedDict()
 
     def __call__(self, state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
         """Run on new values."""
         key = tuple(map(_form, (*state.values(), *inputs)))
         if key not in self._graphs:
-            found = self._first(state, inputs, key)
+            capture = partial(_Graph, self._function, state, inputs, self._device)
+            self._graphs[key], found = proven(capture, self._plain, state, *inputs)
             if len(self._graphs) > _KEPT:
                 self._graphs.popitem(last=False)
             return found
         self._graphs.move_to_end(key)
-        graph = self._graphs[key]
-        return self._plain(state, *inputs) if graph is None else graph(state, inputs)
-
-    def _first(
-        self, state: dict[str, Any], inputs: tuple[Any, ...], key: object
-    ) -> tuple[dict[str, Any], Any]:
-        before, mine = copied(state), copied(state)
-        expected, outputs = self._plain(mine, *inputs)
-        try:
-            graph = _Graph(self._function, state, inputs, self._device)
-            found, outputs_found = graph(state, inputs)
-            same = all(_alike(found[name], expected[name], before.get(name)) for name in expected)
-            same = same and all(map(_alike, _flat(outputs_found), _flat(outputs)))
-        except Exception:  # noqa: BLE001  (it ran before: whatever it is, it is the capture)
-            same = False
-        self._graphs[key] = graph if same else None
-        return (found, outputs_found) if same else (expected, outputs)
+        return (self._graphs[key] or self._plain)(state, *inputs)
 
 
 class _Graph:
@@ -119,9 +105,7 @@ class _Graph:
         if forms[0] != forms[1]:
             raise ValueError("The state changes its form.")
 
-    def __call__(
-        self, state: dict[str, Any], inputs: tuple[Any, ...]
-    ) -> tuple[dict[str, Any], Any]:
+    def __call__(self, state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
         # All are copied before the first is written: one may be another of ours.
         other = {name: state[name] for name in self._state if state[name] is not self._state[name]}
         other = {name: value.clone() for name, value in other.items()}
@@ -191,29 +175,5 @@ def _own(value: Any, device: str) -> torch.Tensor:
     return torch.tensor(value, dtype=dtype, device=device)
 
 
-def _flat(outputs: Any) -> list[Any]:
-    found: list[Any] = []
-    flatten(outputs, found)
-    return found
-
-
 def _memory(tensor: torch.Tensor) -> int:
     return int(tensor.untyped_storage().data_ptr())
-
-
-def _alike(found: Any, expected: Any, before: Any = None) -> bool:
-    """Tell whether two values are the same to half of the digits of what changed."""
-    if not isinstance(expected, torch.Tensor) or not isinstance(found, torch.Tensor):
-        return type(found) is type(expected) and bool(found == expected)
-    if found.shape != expected.shape or found.dtype != expected.dtype:
-        return False
-    if not expected.is_floating_point():
-        return bool(torch.equal(found, expected))
-    eps = torch.finfo(expected.dtype).eps
-    change = expected if before is None else expected - before
-    size, most = (
-        each.nan_to_num(0, 0, 0).abs().amax().item() if each.numel() else 0.0
-        for each in (change, expected)
-    )
-    close = eps**0.5 * size + 4 * eps * most
-    return bool(torch.allclose(found, expected, rtol=0.0, atol=close, equal_nan=True))

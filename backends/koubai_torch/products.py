@@ -11,9 +11,19 @@ __all__ = ["address", "available", "dot", "from_the_start", "gemm", "matmul", "r
 
 _Array = npt.NDArray[Any]
 
-address = torch.from_numpy
 from_the_start = False
 _REAL = ("float32", "float64")
+_ALONE = 8192  # elements of vectors that NumPy's BLAS multiplies in one thread, and far sooner
+
+
+def address(array: _Array) -> torch.Tensor:
+    """Look at an array as a tensor, which is an ordinary one in inference mode too."""
+    if not array.flags.writeable:  # a constant
+        array = array.copy()
+    if not torch.is_inference_mode_enabled():
+        return torch.from_numpy(array)
+    with torch.inference_mode(mode=False):
+        return torch.from_numpy(array)
 
 
 def available() -> bool:
@@ -50,6 +60,9 @@ def real(dtype: np.dtype[Any]) -> type:
 def matmul(a: _Array, b: _Array, out: _Array) -> None:
     """Multiply vectors, matrices, or stacks of them."""
     sides = a.ndim, b.ndim
+    if sides == (1, 1) and a.size <= _ALONE:
+        np.dot(a, b, out=out)
+        return
     if not takes(out, a, b) or (1 in sides and max(sides) > 2):
         np.matmul(a, b, out=out)
         return

@@ -1,6 +1,7 @@
 """koubai.compile: pure functions of arrays, the functions of the standard among them."""
 
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 import koubai
 from koubai import Network, TwoLayerNet, to_numpy
+from koubai.compile.replay import Replay
 from koubai.errors import KoubaiError, MixedArraysError, NotAnArrayError
 
 # What comes out
@@ -580,3 +582,28 @@ def assert_same(found, expected, rtol=None):
         single = one.dtype in (np.float32, np.complex64)
         rtol = rtol or (2e-5 if single else 1e-12)
         np.testing.assert_allclose(one, other, rtol=rtol, atol=rtol)
+
+
+def test_threads_that_run_one_function_wait_for_each_other(place):
+    net = TwoLayerNet(64, 256, 10, rng=0, device=place)
+    run = koubai.compile(net.predict)
+    rng = np.random.default_rng(0)
+    inputs = [place.asarray(rng.random((256, 64)), dtype="float32") for _ in range(2)]
+    wanted = [to_numpy(net.predict(x)) for x in inputs]
+    run(inputs[0])
+
+    def farthest(i):
+        return max(np.abs(to_numpy(run(inputs[i])) - wanted[i]).max() for _ in range(100))
+
+    with ThreadPoolExecutor(2) as pool:
+        assert max(pool.map(farthest, (0, 1))) < 1e-3
+
+
+def test_a_function_is_written_once(monkeypatch):
+    written = []
+    bind = Replay.bind
+    monkeypatch.setattr(Replay, "bind", lambda *args: written.append(1) or bind(*args))
+    run = koubai.compile(lambda x: x * 2)
+    for _ in range(3):
+        run(np.ones(3))
+    assert len(written) == 1

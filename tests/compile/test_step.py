@@ -1,5 +1,6 @@
 """Compiled steps: the same as the layers by hand, for every network, batch and device."""
 
+import copy
 import gc
 import weakref
 from itertools import pairwise
@@ -452,3 +453,17 @@ def counting_network(device):
             return super().gradient(x, t)
 
     return Counting(4, 6, 3, 0.5, device=device, rng=0)
+
+
+def test_a_copied_step_trains_a_network_of_its_own(place, batch):
+    net = TwoLayerNet(4, 6, 3, device=place, rng=0)
+    step = koubai.compile_step(net, Momentum(0.1))
+    x, t = batch()
+    step(x, t)
+    twin = copy.deepcopy(step)
+    before = to_numpy(net.params["W1"]).copy()
+    assert float(twin(x, t)) == pytest.approx(float(step(x, t)), rel=1e-6)
+    after = to_numpy(net.params["W1"]).copy()
+    assert (before != after).any()
+    twin(x, t)
+    np.testing.assert_array_equal(to_numpy(net.params["W1"]), after)

@@ -7,6 +7,7 @@ import pytest
 
 import koubai
 from koubai import SGD, Adam, Momentum, TwoLayerNet
+from koubai import array_namespace as xp
 from koubai.compile import blas
 from koubai.errors import LabelError
 
@@ -17,7 +18,7 @@ from koubai_torch.shared import Shared  # noqa: E402
 
 X, T = torch.linspace(-1, 1, 24).reshape(6, 4), torch.tensor([0, 1, 2, 0, 1, 2])
 
-VECTORS = [((4,), (4,)), ((4,), (4, 3)), ((5, 4), (4,))]
+VECTORS = [((4,), (4,)), ((9000,), (9000,)), ((4,), (4, 3)), ((5, 4), (4,))]
 MATRICES = [((5, 4), (4, 3)), ((1, 4), (4, 1)), ((5, 0), (0, 3)), ((0, 4), (4, 3))]
 SHAPES = [*VECTORS, *MATRICES, ((2, 5, 4), (4, 3)), ((2, 5, 4), (2, 4, 3))]
 OTHERS = ["reversed", "read-only", "integers", "float16", "a stack by a vector"]
@@ -44,7 +45,7 @@ def shared(function):
 
 def update(state, x):
     w = state["w"] - state["lr"] * (x.T @ (x @ state["w"]))
-    return {**state, "w": w}, koubai.array_namespace(w).sum(w)
+    return {**state, "w": w}, xp(w).sum(w)
 
 
 def fresh():
@@ -142,8 +143,7 @@ def test_tensors_of_the_state_may_be_exchanged():
 
 def test_state_may_change_its_shape_and_a_tensor_that_lies_by_columns_is_laid_anew():
     def function(state, x):
-        xp = koubai.array_namespace(x)
-        return {"w": state["w"] + x, "n": state["n"] + 1, "y": xp.sum(x, axis=0)}, x + state["n"]
+        return {"w": state["w"] + x, "n": state["n"] + 1, "y": xp(x).sum(x, axis=0)}, x + state["n"]
 
     w = torch.ones((4, 6)).T
     run, state = shared(function), {"w": w, "n": 1, "y": torch.zeros(6, 4)}
@@ -165,6 +165,57 @@ def test_state_made_in_inference_mode_is_written_to():
     state, _ = run(state, X)
     torch.testing.assert_close(state["w"], update(fresh(), X)[0]["w"])
     assert run.plan.operations
+
+
+def test_a_tensor_may_get_another_memory():
+    net = network()
+    step = koubai.compile_step(net, SGD(0.1))
+    for _ in range(3):
+        step(X, T)
+    weights = net.params["W1"]
+    weights.data = torch.zeros_like(weights)
+    step(X, T)
+    assert net.params["W1"] is weights
+    assert weights.any()
+
+
+def test_a_step_in_inference_mode_is_one_outside_as_well():
+    net = network()
+    step = koubai.compile_step(net, SGD(0.1))
+    with torch.inference_mode():
+        step(X[:3], T[:3])
+    step(X[:3], T[:3])
+    step(X, T)
+    with torch.inference_mode():
+        predict = koubai.compile(net.predict)
+        predict(X)
+    torch.testing.assert_close(predict(X), net.predict(X))
+
+
+def test_neither_warnings_nor_errors_of_numpy_come_through():
+    run = koubai.compile(lambda x: (xp(x).log(x), xp(x).exp(-x * 1e4)))
+    for x in (X, torch.zeros(6, 4)):
+        with np.errstate(all="raise"):
+            found = run(x)
+        torch.testing.assert_close(found[0], torch.log(x), equal_nan=True)
+    assert run.plan.operations
+
+
+def test_a_constant_may_be_read_only():
+    constant = np.eye(4, dtype=np.float32)
+    constant.flags.writeable = False
+    assert torch.equal(products.address(constant), torch.eye(4))
+
+
+def test_inputs_of_other_kinds_come_later():
+    class Other(torch.Tensor):
+        pass
+
+    run = koubai.compile(lambda x: x * 2)
+    run(X)
+    assert run.plan.operations
+    assert run(X.to_sparse()).is_sparse
+    assert type(run(X.as_subclass(Other))) is Other
 
 
 # What NumPy's plan is not for
@@ -199,6 +250,39 @@ def test_what_cannot_be_recorded_runs_as_it_is(function):
         torch.testing.assert_close(state["w"], expected["w"])
         torch.testing.assert_close(found, wanted)
     assert run.plan is None
+
+
+@pytest.mark.parametrize(
+    ("function", "given"),
+    [
+        (lambda x: x + xp(x).zeros(4), X),
+        (lambda x: x * xp(x).asarray([1.0, 2.0, 3.0, 4.0]), X),
+        (lambda x: x / 2, X.long()),
+        (lambda x: xp(x).exp(x), X.to(torch.uint8)),
+        (lambda x: xp(x).sum(x), X.to(torch.uint8)),
+        (lambda x: xp(x).where(x > 0, 1.0, 0.0), X),
+        (lambda x: x * (10.0 if x.dtype == torch.float32 else 1.0), X),
+        (lambda x: xp(x).median(x), X),
+        (lambda x: xp(x).unstack(x), X),
+        (lambda x: x + 1j, X),
+        (lambda x: (x * 2, 3, 2.5, True), X),
+        (lambda x: {"a": x, "dtype": str(x.dtype)}, X),
+    ],
+)
+def test_what_numpy_does_in_another_way_runs_as_it_is(function, given):
+    run, wanted = koubai.compile(function), function(given)
+    for _ in range(2):
+        found = run(given)
+        assert repr(found) == repr(wanted)
+
+
+def test_what_is_random_runs_as_it_is():
+    def function(x):
+        return x * xp(x).asarray(rng.random(x.shape) > 0.5)
+
+    rng = np.random.default_rng(0)
+    run = koubai.compile(function)
+    assert len({tuple((run(X) == 0).flatten().tolist()) for _ in range(5)}) > 1
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "complex64"])

@@ -74,6 +74,7 @@ class CompiledFunction:
             )
         self._function = function
         self._network = getattr(function, "__self__", None)
+        self._nothing: dict[str, Any] = {}  # the state of a function
         self._records: OrderedDict[object, Callable[..., Any]] = OrderedDict()
         self._last: tuple[Callable[..., Any], Device] | None = None
         update_wrapper(self, function)
@@ -110,7 +111,7 @@ class CompiledFunction:
             return self._function(*args)
         key = (str(place), *map(_kind, given), *self._switches())
         run = self._records.get(key) or place.backend.compile(self._pure, place.name)
-        _, found = run({}, *given)
+        _, found = run(self._nothing, *given)
         if type(place.backend).compile is Backend.compile:  # which may give an input back
             found = _copied(place, found)
         self._records[key] = run

@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -53,6 +54,8 @@ class RecordedFunction:
         self._xp = xp
         self._scope = scope
         self._products = products
+        self._lock = Lock()
+        self._run: Callable[..., tuple[Any, ...]] | None = None
         self._bound: list[tuple[str, Any]] = []
         self._replay: Replay | None = None
         self._seen: dict[str, Any] | None = None
@@ -70,19 +73,21 @@ class RecordedFunction:
         return Listing(self.replay)
 
     def __call__(self, state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
-        """Run on new inputs; arrays of the state are written over."""
-        if state is self._seen and self._plain:
-            return state, self._run(*inputs, *map(state.__getitem__, self._numbers))[0]
-        if self._scope is None:
-            return self._called(state, inputs)
-        with self._scope():
-            return self._called(state, inputs)
+        """Run on new inputs; arrays of the state are written over. Threads wait for each other."""
+        with self._lock:  # there is one set of buffers
+            if state is self._seen and self._plain and self._run is not None:
+                return state, self._run(*inputs, *map(state.__getitem__, self._numbers))[0]
+            if self._scope is None:
+                return self._called(state, inputs)
+            with self._scope():
+                return self._called(state, inputs)
 
     def _called(self, state: dict[str, Any], inputs: tuple[Any, ...]) -> tuple[dict[str, Any], Any]:
         if self._replay is None:
             self.prepare(state, inputs)
         if state is not self._seen:  # the same dict holds the same arrays
             state = self._rebound(state)
+        assert self._run is not None
         found = self._run(*inputs, *map(state.__getitem__, self._numbers))
         if self._updates:
             state = {**state, **dict(zip(self._updates, found[self._count :], strict=True))}
@@ -104,7 +109,7 @@ class RecordedFunction:
 
     def _rebound(self, state: dict[str, Any]) -> dict[str, Any]:
         """Run on other arrays from now on, if these are others; lay them row by row."""
-        if not self._bound or any(state[name] is not array for name, array in self._bound):
+        if self._run is None or any(state[name] is not array for name, array in self._bound):
             names = [name for name, value in self.replay.plan.state.items() if value.is_array]
             arrays = {name: self._library.asarray(state[name], order="C") for name in names}
             self._bound = list(arrays.items())

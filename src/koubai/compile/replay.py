@@ -111,7 +111,7 @@ class Replay:
         linecache.cache[self._file] = (len(self.source), None, lines, self._file)
         known = self._scope.known
         exec(compile(self.source, self._file, "exec"), known)  # noqa: S102  (our own lines)
-        function: Callable[..., tuple[Any, ...]] = known["replay"]
+        function: Callable[..., tuple[Any, ...]] = known.pop("replay")  # else it holds itself
         return function
 
 

@@ -124,6 +124,9 @@ class CompiledStep:
     def __repr__(self) -> str:
         return f"compile_step({self._network!r}, {self._optimizer!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._network, self._optimizer)  # records belong to their step
+
     @property
     def network(self) -> Network:
         """The network that learns."""
