@@ -1,6 +1,7 @@
 """NumPy's BLAS, called directly: matrices however they lie, and products in halves."""
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -97,6 +98,46 @@ def test_halves_are_for_one_dtype_and_matrices_that_blas_can_read(in_halves):
     assert not blas.takes(c, np.repeat(a, 2, 1)[:, ::2], b)
     assert not blas.takes(c, a, b[::-1])
     assert not blas.takes(np.asfortranarray(c), a, b)
+    assert not blas.takes(*(array.astype(">f4") for array in (c, a, b)))
+    overlapping = np.lib.stride_tricks.sliding_window_view(np.ones(249, np.float32), 100)
+    assert not blas.takes(c, overlapping, b)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("side", [0, 1], ids=["row", "column"])
+def test_a_row_or_a_column_stays_whole_and_in_its_place(in_halves, side, order):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((300, 9000)), rng.standard_normal((9000, 1))
+    if side == 0:
+        a, b = b.T, a.T
+    room = np.zeros(300 * 300)
+    shape = (1, 300) if side == 0 else (300, 1)
+    strides = np.empty(shape, order=order).strides
+    c = np.lib.stride_tricks.as_strided(room, shape, strides)
+    assert not blas.takes(c, a, b)
+    run = blas.gemm(c, a, b)
+    run(*map(blas.real(c.dtype), (1.0, 0.0)), *map(blas.address, (c, a, b)))
+    np.testing.assert_allclose(c, a @ b, rtol=1e-9)
+    assert np.count_nonzero(room) == 300
+
+
+def test_one_product_serves_several_threads(in_halves):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((4, 150, 120)), rng.standard_normal((120, 170))
+    found = np.zeros((4, 150, 170))
+    run = blas.gemm(found[0], a[0], b)
+    numbers = [blas.real(b.dtype)(number) for number in (1.0, 0.0)]
+
+    def farthest(i):
+        wanted, at = a[i] @ b, [blas.address(each) for each in (found[i], a[i], b)]
+        distances = []
+        for _ in range(100):
+            run(*numbers, *at)
+            distances.append(np.max(np.abs(found[i] - wanted)))
+        return max(distances)
+
+    with ThreadPoolExecutor(4) as pool:
+        assert max(pool.map(farthest, range(4))) < 1e-9
 
 
 def test_row_of_a_matrix_by_columns_is_read_with_its_steps():

@@ -38,6 +38,7 @@ _Gemm: TypeAlias = Callable[[Any, Any, Any, Any, Any], None]
 _KINDS = (("scipy_{}64_", ctypes.c_int64), ("scipy_{}", ctypes.c_int32))
 _LETTERS = {"s": "float32", "d": "float64"}
 _REALS = {"float32": ctypes.c_float, "float64": ctypes.c_double}
+_FLOATS = [{np.dtype(name)} for name in _REALS]
 _BYTE: Callable[[Any], ctypes.c_byte] = ctypes.c_byte.from_buffer
 _ROWS_FIRST, _AS_IT_IS, _TRANSPOSED = 101, 111, 112
 
@@ -82,12 +83,8 @@ def takes(c: _Array, a: _Array, b: _Array) -> bool:
         `gemm` takes them, and large enough.
     """
     dtypes = {array.dtype for array in (c, a, b)}
-    if not available() or len(dtypes) > 1 or c.dtype.name not in _REALS:
-        return False
-    in_one_direction = all(
-        array.itemsize in array.strides and min(array.strides) > 0 for array in (c, a, b)
-    )
-    return in_one_direction and c.flags.c_contiguous and len(cut(c, a, b)) > 1
+    readable = dtypes in _FLOATS and all(map(_is_matrix, (c, a, b)))
+    return available() and readable and c.flags.c_contiguous and len(cut(c, a, b)) > 1
 
 
 def gemm(c: _Array, a: _Array, b: _Array) -> _Gemm:
@@ -104,7 +101,7 @@ def gemm(c: _Array, a: _Array, b: _Array) -> _Gemm:
     -------
     callable
         ``run(alpha, beta, c, a, b)``, with numbers as `real` makes them and addresses as
-        `address` gives them; not for two threads at a time.
+        `address` gives them.
     """
     library = _library()
     assert library is not None
@@ -162,7 +159,7 @@ def cut(c: _Array, a: _Array, b: _Array) -> list[_Product]:
         Views: two, or the one that was given.
     """
     (m, n), k = c.shape, a.shape[1]
-    if threads() != _PAIR:
+    if threads() != _PAIR or min(m, n) == 1:  # a row is sooner done by gemv
         return [(c, a, b)]
     if n > m:
         at = -(-n // 32) * 16  # OpenBLAS computes 16 columns at a time,
@@ -184,23 +181,28 @@ def _batch(library: "_Library", whole: _Product, parts: list[_Product]) -> _Gemm
     ks, ones = integers(*(a.shape[1] for _, a, _ in parts)), integers(*[1] * count)
     lies = [[_lies(part[i]) for part in parts] for i in range(3)]
     _, ta, tb = (turns(*(turn for turn, _ in each)) for each in lies)
-    ldc, lda, ldb = (integers(*(step for _, step in each)) for each in lies)
+    _, lda, ldb = (integers(*(step for _, step in each)) for each in lies)
+    ldc = integers(*[whole[0].shape[1]] * count)
     c_from, a_from, b_from = (
         [part[i].ctypes.data - whole[i].ctypes.data for part in parts] for i in range(3)
     )
-    alphas, betas, c_at, a_at, b_at = reals(), reals(), addresses(), addresses(), addresses()
 
     def run(alpha: Any, beta: Any, c: Any, a: Any, b: Any) -> None:
-        alphas[:] = [alpha.value] * count
-        betas[:] = [beta.value] * count
-        c_at[:] = [c.value + offset for offset in c_from]
-        a_at[:] = [a.value + offset for offset in a_from]
-        b_at[:] = [b.value + offset for offset in b_from]
+        alphas, betas = reals(*[alpha.value] * count), reals(*[beta.value] * count)
+        c_at = addresses(*[c.value + offset for offset in c_from])
+        a_at = addresses(*[a.value + offset for offset in a_from])
+        b_at = addresses(*[b.value + offset for offset in b_from])
         function(
             rows, ta, tb, ms, ns, ks, alphas, a_at, lda, b_at, ldb, betas, c_at, ldc, groups, ones
         )
 
     return run
+
+
+def _is_matrix(array: _Array) -> bool:
+    """Tell whether a matrix lies in one direction without gaps, and no element in two places."""
+    (rows, columns), (m, n), size = array.strides, array.shape, array.itemsize
+    return (columns == size and rows >= n * size) or (rows == size and columns >= m * size)
 
 
 def _lies(array: _Array) -> tuple[int, int]:

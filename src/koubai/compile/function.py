@@ -9,7 +9,7 @@ from typing import Any
 from koubai.arrays import shared_namespace
 from koubai.backend import Backend, Device, device_of
 from koubai.compile.record import flatten, unflatten
-from koubai.compile.state import SWITCHES, State, is_array, twin_of
+from koubai.compile.state import SWITCHES, Slot, State, is_array, twin_of
 from koubai.compile.step import plan_of, watcher
 from koubai.errors import KoubaiError, NotAnArrayError
 from koubai.networks import Network
@@ -74,6 +74,9 @@ class CompiledFunction:
             )
         self._function = function
         self._network = getattr(function, "__self__", None)
+        self._name = repr(self)
+        self._layers: list[object] = []
+        self._slots: list[Slot] = []
         self._nothing: dict[str, Any] = {}  # the state of a function
         self._records: OrderedDict[object, Callable[..., Any]] = OrderedDict()
         self._last: tuple[Callable[..., Any], Device] | None = None
@@ -130,10 +133,13 @@ class CompiledFunction:
 
     def _parameters(self) -> tuple[Any, ...]:
         """Give the arrays that a network's method reads beside its arguments."""
-        if not isinstance(self._network, Network):
+        network = self._network
+        if not isinstance(network, Network):
             return ()
-        state = State(self._network, None)
-        return tuple(value for value in state.read().values() if is_array(value))
+        layers = [*network.layers.values(), network.last_layer]
+        if layers != self._layers:
+            self._layers, self._slots = layers, [*State(network, None).slots.values()]
+        return tuple(value for slot in self._slots if is_array(value := slot.get()))
 
     def _pure(self, _: dict[str, Any], *given: Any) -> tuple[dict[str, Any], Any]:
         if not isinstance(self._network, Network):
@@ -167,7 +173,7 @@ class CompiledFunction:
         first = next(iter(arrays.values()))
         if parameters:
             arrays["the parameters"] = parameters[0]
-        shared_namespace(repr(self), arrays)
+        shared_namespace(self._name, arrays)
         return device_of(first)
 
 
