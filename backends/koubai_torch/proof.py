@@ -39,14 +39,13 @@ def proven(
     found : (state, outputs)
         What the function gives.
     """
-    before, mine = _copied(state), _copied(state)
-    expected, outputs = plain(mine, *inputs)
+    expected, outputs = plain(_copied(state), *inputs)
+    changes = {name: _change(value, state.get(name)) for name, value in expected.items()}
+    noise = _noise(outputs, changes.values())
     try:
         fast = make()
         found, given = fast(state, *inputs)
         same = found.keys() == expected.keys() and _same_outputs(given, outputs)
-        changes = {name: _change(value, before.get(name)) for name, value in expected.items()}
-        noise = _noise(outputs, changes.values())
         same = same and all(_alike(found[n], expected[n], changes[n], noise) for n in expected)
     except Exception:  # noqa: BLE001  (the function itself ran: whatever it is, it is the other way)
         same = False
@@ -109,5 +108,5 @@ def _change(value: Any, before: Any = None) -> float:
     if not isinstance(value, torch.Tensor) or not value.is_floating_point() or not value.numel():
         return 0.0
     if isinstance(before, torch.Tensor) and before.shape == value.shape:
-        value = value - before
+        value = value - before.detach()
     return float(value.nan_to_num(0, 0, 0).abs().amax())
