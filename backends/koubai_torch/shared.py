@@ -1,5 +1,6 @@
 """Compiled functions on the CPU: NumPy's plan, in the memory of the tensors themselves."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,26 +39,23 @@ class Shared:
 
     def __init__(self, function: PureFunction, plain: PureFunction) -> None:
         self._function, self._plain = function, plain
-        self._replay: _Replay | None = None
-        self._is_known = False
+        self._way: PureFunction | None = None
 
     @property
     def plan(self) -> Listing | None:
         """The plan as a table, where there is one."""
-        return None if self._replay is None else self._replay.plan
+        return self._way.plan if isinstance(self._way, _Replay) else None
 
     def __call__(self, state: dict[str, Any], *inputs: Any) -> tuple[dict[str, Any], Any]:
         """Run on new inputs; tensors of the state are written over."""
         if not all(map(_is_shared, inputs)):
             return self._plain(state, *inputs)
-        if self._replay is not None:
-            return self._replay(state, *inputs)
-        if self._is_known or not all(map(_is_shared, state.values())):
+        if self._way is not None:
+            return self._way(state, *inputs)
+        if not all(map(_is_shared, state.values())):
             return self._plain(state, *inputs)
-        replay = _Replay(self._function)
-        fast, found = proven(lambda: replay, self._plain, state, *inputs)
-        self._replay = None if fast is None else replay
-        self._is_known = True
+        replay, found = proven(partial(_Replay, self._function), self._plain, state, *inputs)
+        self._way = replay or self._plain
         return found
 
 

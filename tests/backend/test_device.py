@@ -623,6 +623,27 @@ def test_waiting_for_a_device_and_naming_its_namespace(spec):
 
 
 @on_each_device
+def test_own_copy_has_the_values_in_a_memory_of_its_own(spec):
+    place = select(spec)
+    for shape in ((2, 3), (3,), (), (0, 3)):
+        x = place.asarray(np.ones(shape, np.float32))
+        copy = place.backend.own_copy(x, place.name)
+        assert copy is not x
+        assert place.backend.device_of(copy) == place.name
+        assert same(copy, np.ones(shape, np.float32))
+
+
+def test_numpys_own_copy_begins_on_a_cache_line():
+    x = np.arange(12.0).reshape(3, 4).T
+    copies = [get_backend("numpy").own_copy(x, "cpu") for _ in range(8)]
+    assert {each.ctypes.data % 64 for each in copies} == {0}
+    assert all(each.flags.c_contiguous and each.flags.writeable for each in copies)
+    copies[0][...] = 0
+    assert x.any()
+    assert copies[1].tolist() == x.tolist()
+
+
+@on_each_device
 def test_read_only_gives_the_same_values(spec):
     place = select(spec)
     x = place.asarray([1.0, 2.0])

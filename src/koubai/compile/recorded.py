@@ -84,7 +84,7 @@ class RecordedFunction:
 
     def _called(self, state: dict[str, Any], inputs: tuple[Any, ...]) -> tuple[dict[str, Any], Any]:
         if self._replay is None:
-            self.prepare(state, inputs)
+            self._record(state, inputs)
         if state is not self._seen:  # the same dict holds the same arrays
             state = self._rebound(state)
         assert self._run is not None
@@ -93,8 +93,7 @@ class RecordedFunction:
             state = {**state, **dict(zip(self._updates, found[self._count :], strict=True))}
         return state, unflatten(self._form, found)
 
-    def prepare(self, state: dict[str, Any], inputs: tuple[Any, ...]) -> None:
-        """Record the function for arrays of these shapes and dtypes, and compute nothing."""
+    def _record(self, state: dict[str, Any], inputs: tuple[Any, ...]) -> None:
         named = dict(zip(_names(self._function, len(inputs)), inputs, strict=True))
         plan, self._form = record(self._function, state, named, self._xp)
         on_the_host = ON_THE_HOST if self._library is np else ()
